@@ -1,0 +1,103 @@
+"""Cards: what a runtime, a pass or an exporter says of itself before anything heavy is imported.
+
+Every ``adapter.py``, ``passes/*.py`` and ``exporters/*.py`` below ``images/`` opens with a ``CARD``. The planner, ``--help``
+and the documentation read cards anywhere; the library behind a card is imported inside its functions only.
+Standard library only: this module travels into every image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Form:
+    """What an artifact is: its file format and the precision of its weights, written ``format/precision``."""
+
+    format: str
+    precision: str = "fp32"
+
+    def __str__(self) -> str:
+        return f"{self.format}/{self.precision}"
+
+    @classmethod
+    def parse(cls, text: str) -> Form:
+        """Read ``"onnx/int8"``; a bare ``"onnx"`` means fp32."""
+        name, _, precision = text.partition("/")
+        return cls(name, precision or "fp32")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a pass: its default (whose type is the parameter's type), its meaning, and what it may be."""
+
+    default: int | float | str | bool
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with ``value``, or None."""
+        wanted = type(self.default)
+        if isinstance(value, bool) is not (wanted is bool) or not isinstance(
+            value, (int, float) if wanted is float else wanted
+        ):
+            return f"expected {wanted.__name__}, got {value!r}"
+        if self.choices and value not in self.choices:
+            return f"expected one of {', '.join(self.choices)}, got {value!r}"
+        if self.minimum is not None and value < self.minimum:
+            return f"expected at least {self.minimum:g}, got {value!r}"
+        if self.maximum is not None and value > self.maximum:
+            return f"expected at most {self.maximum:g}, got {value!r}"
+        return None
+
+
+@dataclass(frozen=True)
+class PassCard:
+    """A compression pass. ``makes`` is None where the form stays what it was (pruning keeps ``hf/fp32``)."""
+
+    name: str
+    summary: str
+    accepts: tuple[Form, ...]
+    source: str
+    makes: Form | None = None
+    tasks: tuple[str, ...] = ()  # empty: every task
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    needs_training_data: bool = False
+
+    def result(self, form: Form) -> Form:
+        """The form that comes out when ``form`` goes in."""
+        return self.makes or form
+
+
+@dataclass(frozen=True)
+class ExporterCard:
+    """A change of format that leaves the numbers alone, within the precision of the target."""
+
+    name: str
+    summary: str
+    accepts: tuple[Form, ...]
+    makes: Form
+    source: str
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuntimeCard:
+    """A runtime: which forms it loads, on which devices, for which tasks."""
+
+    name: str
+    summary: str
+    loads: tuple[Form, ...]
+    devices: tuple[str, ...]
+    source: str
+    tasks: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()  # PyPI names whose versions belong into the record
+
+
+def serves(tasks: tuple[str, ...], task: str) -> bool:
+    """Whether a card with these tasks serves ``task``."""
+    return not tasks or task in tasks

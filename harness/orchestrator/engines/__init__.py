@@ -1,0 +1,82 @@
+"""Engines: where a step runs. All keep one contract, so that the same step folder runs under any of them.
+
+A step folder holds ``step.json`` (the spec, the same under every engine), ``out/`` and, written last by the step itself,
+``status.json``. A step succeeded only if its ``status.json`` says so; what an engine returns is a hint for the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.catalog import Image
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one step may use."""
+
+    cpus: int
+    memory_bytes: int
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An image that is built, or the virtual environment that stands in for it."""
+
+    image: Image
+    reference: str  # what a person types: an image tag, or a path
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step, ready to run: ``python -m <harness.worker|harness.toolchain> --step DIR --input NAME=DIR ...``."""
+
+    environment: Environment
+    step: Path  # read and write
+    inputs: Mapping[str, Path]  # read-only
+    limits: Limits
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job's process ended. ``oom`` and ``exit_code`` are hints; ``status.json`` decides."""
+
+    exit_code: int
+    seconds: float
+    oom: bool = False
+    timed_out: bool = False
+
+
+class Engine(Protocol):
+    """Where steps run."""
+
+    name: str
+    version: str | None
+    caveats: tuple[str, ...]  # printed on every row this engine measures
+
+    def missing(self, image: Image) -> bool:
+        """Whether ``ensure`` would have to build something for this image."""
+
+    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+        """Build what is missing. Raises BuildFailed with the log's tail, or EnvironmentProblem."""
+
+    def devices(self) -> dict[str, str | None]:
+        """Device name -> None where it can be used, or the reason why not."""
+
+    def command(self, job: Job) -> str:
+        """The command that a person can paste to repeat the job."""
+
+    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """Run to the end, log to ``job.step/log.txt``, hand every line to ``on_line``. Returns also after ``kill``."""
+
+    def kill(self) -> None:
+        """End the job that runs now, from another thread or a signal handler."""
+
+    def reap(self) -> int:
+        """Remove what a dead run left behind (containers by label); how many."""

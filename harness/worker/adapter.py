@@ -1,0 +1,57 @@
+"""The interface between the worker and a runtime: all that an ``images/runtimes/<name>/adapter.py`` has to fill.
+
+The worker owns the clock, the loop, memory and statistics; an adapter only loads and runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Arrays: TypeAlias = Mapping[str, Array]
+
+
+class Adapter(Protocol):
+    """A runtime with one model in it. One instance serves one process, from ``load`` to ``close``.
+
+    Input names by task (all int64 but the pixels):
+
+    ======================  =========================================================================
+    ``text-generation``     ``input_ids`` [batch, tokens]
+    ``token-classification``, ``text-classification``  ``input_ids``, ``attention_mask``, ``token_type_ids`` [batch, tokens]
+    ``image-classification``  ``pixel_values`` float32 [batch, channels, height, width]
+    ======================  =========================================================================
+    """
+
+    def __init__(self, device: str, threads: int) -> None:
+        """Import the runtime and set its threads; load nothing. What is resident now is the runtime's floor."""
+
+    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+        """Load the artifact (a folder, read-only) so that ``run`` can be called."""
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        """Return ``{"logits": float array}``, ready to read.
+
+        Shapes: ``[batch, tokens, vocabulary or labels]`` for text, ``[batch, classes]`` for images.
+        """
+
+    def precision(self) -> str:
+        """The precision of the arithmetic that really runs, as the runtime tells it: ``fp32``, ``bf16``, ``int8``..."""
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+class GenerativeAdapter(Adapter, Protocol):
+    """A runtime that also generates text with a key-value cache."""
+
+    def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
+        """Start a new sequence from ``input_ids`` [batch, tokens]; return the last position's logits [batch, vocabulary]."""
+
+    def decode(self, token_ids: npt.NDArray[np.int64]) -> Array:
+        """Append one token per sequence, ``token_ids`` [batch]; return the next logits [batch, vocabulary]."""
