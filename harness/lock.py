@@ -1,0 +1,78 @@
+"""Lock files: ``requirements.txt`` of an image, made from the packages that its ``image.yaml`` names.
+
+``python -m harness.lock [IMAGE ...]`` writes them again (all of them without a name). Every requirement, down to the last
+dependency, is pinned with the hashes of its files, so that ``pip install --require-hashes`` installs the same anywhere.
+
+Packages are looked up where pip would look: its configured index, extra indexes and find-links folders. None of these is
+written into the file. The CPU build of PyTorch is only in PyTorch's own CPU index: where pip does not know it yet, name that index in
+``PIP_EXTRA_INDEX_URL``.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+
+from harness.catalog import Image, load_catalog
+from harness.errors import EnvironmentProblem, UsageError
+
+PYTHON = "3.11"
+PLATFORM = "x86_64-manylinux_2_28"
+
+#: pip's option -> uv's option of the same meaning.
+SOURCES = {"index-url": "--index-url", "extra-index-url": "--extra-index-url", "find-links": "--find-links"}
+
+HEADER = """\
+# Locked from image.yaml. To make it again: python -m harness.lock {name}
+"""
+
+
+def sources(config: str) -> Iterator[str]:
+    """The uv options for the places where pip looks; ``config`` is what ``pip config list`` prints.
+
+    Its lines read ``section.option='value value'``, with the section ``:env:`` for variables of the environment.
+    """
+    for line in config.splitlines():
+        key, _, value = line.partition("=")
+        option = SOURCES.get(key.rpartition(".")[2])
+        if option:
+            for place in shlex.split(value.strip("'\"")):
+                yield from (option, place)
+
+
+def lock(image: Image) -> str:
+    """The text of ``image``'s lock file. Raises EnvironmentProblem with the resolver's last words."""
+    config = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--generate-hashes"]
+    command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--no-config"]
+    # Every index that has a version may serve it: the CPU build of PyTorch and its dependencies come from different ones.
+    command += ["--index-strategy", "unsafe-best-match", "--python-version", PYTHON, "--python-platform", PLATFORM]
+    run = subprocess.run(
+        [*command, *sources(config.stdout)], input="\n".join(image.packages), capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise EnvironmentProblem(
+            f"{image.name}: the packages of image.yaml do not resolve\n{run.stderr.strip()}",
+            "correct the pins, or name the missing index in PIP_EXTRA_INDEX_URL",
+        )
+    return HEADER.format(name=image.name) + run.stdout
+
+
+@click.command()
+@click.argument("images", nargs=-1)
+def main(images: tuple[str, ...]) -> None:
+    """Write requirements.txt of IMAGES (such as runtimes/onnxruntime), or of all images."""
+    known = load_catalog().images
+    for name in images or known:
+        if name not in known:
+            raise UsageError(f"no image {name!r}", f"one of: {', '.join(known)}")
+        known[name].requirements.write_text(lock(known[name]), "utf-8")
+        click.echo(f"{name}: locked", err=True)
+
+
+if __name__ == "__main__":
+    main()
