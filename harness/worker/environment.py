@@ -1,0 +1,97 @@
+"""What surrounds a measurement: versions, processor, and how quiet the machine was meanwhile."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+_STAT = Path("/proc/stat")
+_THROTTLE = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
+
+#: Above these shares of the CPUs' time a round is called noisy.
+STEAL_LIMIT = 0.02
+OTHERS_LIMIT = 0.10
+
+
+def versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Versions of Python and of those distributions that are installed here."""
+    found = {"python": platform.python_version()}
+    for name in (*distributions, "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cpus_allowed() -> int:
+    """CPUs that this process may use (its affinity, which is the container's cpuset)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Counters of the machine and of this process at one moment, seconds of CPU time and counts."""
+
+    total_s: float
+    busy_s: float
+    steal_s: float
+    own_s: float
+    throttled: int
+
+    @classmethod
+    def take(cls) -> Snapshot:
+        """Read the counters; zeros where the system has none."""
+        total = busy = steal = 0.0
+        if _STAT.exists():
+            # user nice system idle iowait irq softirq steal: proc(5)
+            ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in _STAT.read_text().split("\n", 1)[0].split()[1:9]]
+            total, steal = sum(ticks), ticks[7]
+            busy = total - ticks[3] - ticks[4] - steal
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return cls(total, busy, steal, usage.ru_utime + usage.ru_stime, _throttled())
+
+
+def _throttled() -> int:
+    for file in _THROTTLE:
+        try:
+            for line in file.read_text().splitlines():
+                if line.startswith("nr_throttled"):
+                    return int(line.split()[1])
+        except OSError:
+            continue
+    return 0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How quiet it was between two snapshots, as shares of all CPU time."""
+
+    steal_share: float
+    others_share: float
+    throttled: int
+
+    @classmethod
+    def between(cls, before: Snapshot, after: Snapshot) -> Noise:
+        """What happened from ``before`` to ``after``."""
+        total = after.total_s - before.total_s
+        if total <= 0:
+            return cls(0.0, 0.0, 0)
+        others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
+        return cls((after.steal_s - before.steal_s) / total, max(0.0, others / total), after.throttled - before.throttled)
+
+    def verdict(self) -> str | None:
+        """Why the round is noisy, or None when it was quiet."""
+        if self.throttled:
+            return f"the CPU was throttled {self.throttled} times"
+        if self.steal_share > STEAL_LIMIT:
+            return f"{self.steal_share:.0%} of the CPU time was stolen by other machines"
+        if self.others_share > OTHERS_LIMIT:
+            return f"other processes used {self.others_share:.0%} of the CPUs"
+        return None

@@ -1,0 +1,115 @@
+"""The timed loop: warm up until steady, then sample until the median is precise enough or the budget is spent.
+
+The clock is ``time.perf_counter_ns``. Between two readings of the clock there is the measured call and nothing else; what
+that costs by itself is published with the ``null`` runtime.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import NormalDist, median
+from time import perf_counter_ns
+
+from harness.worker.adapter import Arrays
+
+Timed = Callable[[Arrays], int]  #: runs one call on a batch and returns its wall time, nanoseconds
+
+_Z = NormalDist().inv_cdf(0.975)
+_WINDOW = 5
+_STEADY = 0.05
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """When to stop. At least ``min_samples`` *and* ``min_seconds``; then precision or the budget, whichever is first."""
+
+    min_samples: int = 30
+    min_seconds: float = 1.0
+    max_seconds: float = 10.0
+    precision: float = 0.01
+
+
+@dataclass
+class Samples:
+    """What the loop saw, in order."""
+
+    nanoseconds: list[int] = field(default_factory=list)
+    warmup_calls: int = 0
+    ended_by: str = "budget"
+
+
+def collect(timed: Timed, batches: Sequence[Arrays], sampling: Sampling) -> Samples:
+    """Warm up, then sample ``timed`` over the rotated ``batches``."""
+    with _quiet_gc():
+        samples = Samples(warmup_calls=_warm_up(timed, batches, sampling.max_seconds / 4))
+        _sample(timed, batches, sampling, samples)
+    return samples
+
+
+def _warm_up(timed: Timed, batches: Sequence[Arrays], budget_s: float) -> int:
+    """Call until two neighbouring windows of five calls have medians within 5 %, or the budget is spent."""
+    seen: list[int] = []
+    deadline = perf_counter_ns() + int(budget_s * 1e9)
+    while perf_counter_ns() < deadline:
+        seen.append(timed(batches[len(seen) % len(batches)]))
+        if len(seen) >= 2 * _WINDOW:
+            before, last = median(seen[-2 * _WINDOW : -_WINDOW]), median(seen[-_WINDOW:])
+            if abs(last - before) <= _STEADY * before:
+                break
+    return len(seen)
+
+
+def _sample(timed: Timed, batches: Sequence[Arrays], sampling: Sampling, samples: Samples) -> None:
+    taken = samples.nanoseconds
+    start = perf_counter_ns()
+    earliest = start + int(sampling.min_seconds * 1e9)
+    deadline = start + int(sampling.max_seconds * 1e9)
+    next_check = sampling.min_samples
+    while True:
+        taken.append(timed(batches[len(taken) % len(batches)]))
+        if len(taken) < next_check:
+            # The minimum number of samples is kept even beyond the budget, unless a single call takes very long.
+            if perf_counter_ns() < deadline or len(taken) < min(sampling.min_samples, 5):
+                continue
+            return
+        if perf_counter_ns() < earliest:
+            continue
+        # Sorting costs more the more samples there are: look again only after a tenth more of them.
+        next_check = len(taken) + max(1, len(taken) // 10)
+        if relative_half_width(taken) <= sampling.precision:
+            samples.ended_by = "precision"
+            return
+        if perf_counter_ns() >= deadline:
+            return
+
+
+def relative_half_width(samples: Sequence[int]) -> float:
+    """Half the width of the 95 % interval of the median, over the median.
+
+    Distribution-free, from order statistics with the normal approximation to the binomial
+    (W. J. Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2). Infinite below six samples, where no
+    such interval has 95 % coverage.
+    """
+    n = len(samples)
+    if n < 6:
+        return math.inf
+    ordered = sorted(samples)
+    reach = _Z * math.sqrt(n) / 2
+    low = ordered[max(0, math.floor(n / 2 - reach))]
+    high = ordered[min(n - 1, math.ceil(n / 2 + reach))]
+    return (high - low) / 2 / max(median(ordered), 1)
+
+
+@contextmanager
+def _quiet_gc() -> Iterator[None]:
+    """Keep Python's collector from running inside a timed call."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
