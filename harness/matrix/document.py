@@ -1,0 +1,144 @@
+"""A YAML file with the place of everything in it, and mistakes that point there.
+
+PyYAML's composer keeps the marks of every node; the values themselves are built by its safe constructor. Duplicate keys,
+which PyYAML takes silently, are mistakes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+import yaml
+
+from harness.errors import UsageError
+
+Location: TypeAlias = tuple[str | int, ...]
+
+_MAX_CHARACTERS = 1_000_000
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in the file, counted from one, and how many characters it spans."""
+
+    line: int
+    column: int
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake: where in the data, what is wrong, what would mend it. ``at_key`` points at the key, not the value."""
+
+    location: Location
+    problem: str
+    cure: str | None = None
+    at_key: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """The data of a YAML file and the marks of its keys and values by location, such as ``("models", 0, "name")``."""
+
+    name: str
+    lines: Sequence[str]
+    data: Any
+    keys: dict[Location, Mark] = field(default_factory=dict)
+    values: dict[Location, Mark] = field(default_factory=dict)
+
+    def place(self, mistake: Mistake) -> Mark:
+        """The nearest marked place: the key or value itself, or what encloses it."""
+        location = mistake.location
+        if mistake.at_key and location in self.keys:
+            return self.keys[location]
+        while location and location not in self.values:
+            location = location[:-1]
+        # A mapping's own mark is that of its first key; the key it hangs on says more.
+        own = self.values.get(location, Mark(1, 1))
+        return own if location == mistake.location or location not in self.keys else self.keys[location]
+
+
+class MatrixError(UsageError):
+    """All the mistakes of one file at once."""
+
+    def __init__(self, document: Document, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        placed = sorted(((document.place(m), m) for m in mistakes), key=lambda pair: (pair[0].line, pair[0].column))
+        super().__init__("\n".join(_render(document, mark, mistake) for mark, mistake in placed))
+
+
+def _render(document: Document, mark: Mark, mistake: Mistake) -> str:
+    text = f"{document.name}:{mark.line}:{mark.column}: {mistake.problem}"
+    if 0 < mark.line <= len(document.lines):
+        number = str(mark.line)
+        text += f"\n  {number} | {document.lines[mark.line - 1]}"
+        text += f"\n  {' ' * len(number)} | {' ' * (mark.column - 1)}{'^' * mark.width}"
+    if mistake.cure:
+        text += f"\n  cure: {mistake.cure}"
+    return text
+
+
+def did_you_mean(word: Any, known: Sequence[str]) -> str:
+    """A cure: the nearest valid name if one is near, else all of them."""
+    near = get_close_matches(str(word), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
+
+
+def read(text: str, name: str) -> Document:
+    """Parse YAML ``text`` called ``name``; raises MatrixError for broken syntax, duplicate keys and aliases to itself."""
+    document = Document(name, text.splitlines(), None)
+    if len(text) > _MAX_CHARACTERS:
+        raise MatrixError(document, [Mistake((), f"the file is larger than {_MAX_CHARACTERS:,} characters")])
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise MatrixError(document, [Mistake((), "the file is empty", "start from `harness init`")])
+        mistakes = list(_walk(document, node, (), frozenset()))
+        if mistakes:
+            raise MatrixError(document, mistakes)
+        return Document(name, document.lines, loader.construct_document(node), document.keys, document.values)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        document.values[()] = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
+        problem = f"not valid YAML: {error.problem or error.context}"
+        raise MatrixError(document, [Mistake((), problem, _syntax_cure(document, mark))]) from None
+    except yaml.YAMLError as error:
+        raise MatrixError(document, [Mistake((), f"not valid YAML: {' '.join(str(error).split())}")]) from None
+
+
+def _syntax_cure(document: Document, mark: Any) -> str | None:
+    if mark and mark.line < len(document.lines) and "\t" in document.lines[mark.line]:
+        return "YAML indents with spaces: replace the tab"
+    return None
+
+
+def _walk(document: Document, node: yaml.Node, location: Location, above: frozenset[int]) -> Iterator[Mistake]:
+    document.values[location] = _mark(node)
+    if id(node) in above:
+        yield Mistake(location, "an alias refers to what encloses it")
+        return
+    above = above | {id(node)}
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _walk(document, item, (*location, index), above)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*location, str(key.value))
+            if place in document.keys:
+                first = document.keys[place].line
+                document.keys[place] = _mark(key)
+                yield Mistake(place, f"the key {key.value!r} is here twice, first in line {first}", "keep one", at_key=True)
+                continue
+            document.keys[place] = _mark(key)
+            yield from _walk(document, value, place, above)
+
+
+def _mark(node: yaml.Node) -> Mark:
+    start, end = node.start_mark, node.end_mark
+    width = end.column - start.column if end.line == start.line and isinstance(node, yaml.ScalarNode) else 1
+    return Mark(start.line + 1, start.column + 1, max(1, width))

@@ -1,0 +1,103 @@
+"""A matrix becomes cells: the product of its axes, then ``exclude``, then ``include``, as GitHub Actions does.
+
+``exclude`` drops the combinations that agree with every key of an entry. ``include`` comes after: an entry that contradicts no
+axis of a combination adds its values to it; an entry that agrees with none makes a new one.
+Source: GitHub Docs, "Running variations of jobs in a workflow", expanding or adding and excluding matrix configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TypeAlias
+
+from harness import tasks
+from harness.matrix.spec import Include, Matrix, Model, Pattern
+
+Workload: TypeAlias = tuple[tuple[str, int], ...]  #: (field, value) pairs in the task's order; hashable
+
+_LETTERS = {"batch": "b", "sequence_length": "s", "prompt_tokens": "p", "generated_tokens": "g", "image_size": "i"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the table to be. The last four override the matrix's own values."""
+
+    model: str
+    method: str
+    runtime: str
+    device: str
+    workload: Workload
+    rounds: int | None = None
+    max_seconds: float | None = None
+    memory: int | None = None
+    timeout: float | None = None
+
+    @property
+    def id(self) -> str:
+        """``model/method/runtime/device/workload``, unique in a matrix."""
+        return f"{self.model}/{self.method}/{self.runtime}/{self.device}/{workload_name(self.workload)}"
+
+
+def workload_name(workload: Workload) -> str:
+    """A short name such as ``b1-s128``."""
+    return "-".join(f"{_LETTERS.get(field, field)}{value}" for field, value in workload)
+
+
+def expand(matrix: Matrix) -> list[Cell]:
+    """All cells of a matrix, in the order of the file: model, workload, method, runtime, device."""
+    cells: dict[str, Cell] = {}
+    for model in matrix.models:
+        axes = product(
+            workloads_of(matrix, model), (method.name for method in matrix.methods), matrix.runtimes, matrix.devices
+        )
+        for workload, method, runtime, device in axes:
+            cell = Cell(model.name, method, runtime, device, workload)
+            if not any(_agrees(cell, pattern) for pattern in matrix.exclude):
+                cells[cell.id] = cell
+    originals = list(cells.values())
+    for include in matrix.include:
+        matched = [cell.id for cell in originals if _agrees(cell, include)]
+        if matched:
+            cells.update({id: _with(cells[id], include) for id in matched})
+        else:
+            cells.update({cell.id: cell for cell in _new(matrix, include)})
+    return list(cells.values())
+
+
+def workloads_of(matrix: Matrix, model: Model) -> list[Workload]:
+    """The model's own workloads, else the matrix's for its task, else the task's default; missing fields filled in."""
+    given = model.workloads if model.workloads is not None else matrix.workloads.get(model.task, [{}])
+    return [_complete(model.task, workload) for workload in given]
+
+
+def _complete(task: str, workload: Mapping[str, int]) -> Workload:
+    return tuple((field, workload.get(field, default)) for field, default in tasks.get(task).WORKLOAD.items())
+
+
+def _agrees(cell: Cell, pattern: Pattern) -> bool:
+    if pattern.workload is not None and not pattern.workload.items() <= dict(cell.workload).items():
+        return False
+    return (
+        pattern.model in (None, cell.model)
+        and pattern.method in (None, cell.method)
+        and pattern.runtime in (None, cell.runtime)
+        and pattern.device in (None, cell.device)
+    )
+
+
+def _with(cell: Cell, include: Include) -> Cell:
+    given = include.model_dump(include={"rounds", "max_seconds", "memory", "timeout"}, exclude_none=True)
+    return replace(cell, **given)
+
+
+def _new(matrix: Matrix, include: Include) -> Iterator[Cell]:
+    """New cells of an entry that agrees with none; it must name model, method and runtime (the spec checks that)."""
+    if include.model is None or include.method is None or include.runtime is None:
+        return
+    model = next(model for model in matrix.models if model.name == include.model)
+    workloads = workloads_of(matrix, model) if include.workload is None else [_complete(model.task, include.workload)]
+    for workload in workloads:
+        cell = Cell(include.model, include.method, include.runtime, include.device or "cpu", workload)
+        yield _with(cell, include)

@@ -1,0 +1,81 @@
+"""The way from a model's source to what a runtime loads: formats are nodes, exporters and passes are edges."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.cards import ExporterCard, Form, PassCard, serves
+from harness.catalog import Catalog, Tool
+from harness.matrix.spec import PassUse
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One tool applied on the way, and the form that comes out."""
+
+    tool: Tool
+    use: PassUse | None  # None for an exporter
+    form: Form
+
+
+class NoRoute(Exception):
+    """There is no way; the message is the reason that the row shows."""
+
+
+def route(start: Form, passes: Sequence[PassUse], goal: Sequence[Form], task: str, catalog: Catalog) -> list[Hop]:
+    """The shortest way from ``start`` through all ``passes``, in order, to one of the forms in ``goal``.
+
+    Breadth-first over (passes done, form); passes are tried before exporters and tools by name, so that the same matrix
+    always takes the same way. Raises NoRoute with the reason.
+    """
+    came_from: dict[tuple[int, Form], tuple[tuple[int, Form], Hop] | None] = {(0, start): None}
+    queue = deque([(0, start)])
+    while queue:
+        state = queue.popleft()
+        done, form = state
+        if done == len(passes) and form in goal:
+            return _walk_back(state, came_from)
+        for hop in _hops(form, passes[done] if done < len(passes) else None, task, catalog):
+            following = (done + (hop.use is not None), hop.form)
+            if following not in came_from:
+                came_from[following] = (state, hop)
+                queue.append(following)
+    raise NoRoute(_reason(list(came_from), passes, goal, task))
+
+
+def _hops(form: Form, use: PassUse | None, task: str, catalog: Catalog) -> Iterator[Hop]:
+    if use:
+        for tool in catalog.passes_named(use.name):
+            card = tool.card
+            if isinstance(card, PassCard) and form in card.accepts and serves(card.tasks, task):
+                yield Hop(tool, use, card.result(form))
+    for tool in catalog.exporters:
+        card = tool.card
+        if isinstance(card, ExporterCard) and form in card.accepts and serves(card.tasks, task):
+            yield Hop(tool, None, card.makes)
+
+
+def _walk_back(
+    state: tuple[int, Form], came_from: dict[tuple[int, Form], tuple[tuple[int, Form], Hop] | None]
+) -> list[Hop]:
+    hops: list[Hop] = []
+    while step := came_from[state]:
+        state, hop = step
+        hops.append(hop)
+    return hops[::-1]
+
+
+def _reason(reached: list[tuple[int, Form]], passes: Sequence[PassUse], goal: Sequence[Form], task: str) -> str:
+    furthest = max(done for done, _ in reached)
+    forms = _listed(form for done, form in reached if done == furthest)
+    if furthest < len(passes):
+        before = f"after {passes[furthest - 1].name} " if furthest else ""
+        return f"{before}no implementation of {passes[furthest].name} takes {forms} for {task}"
+    return f"the runtime loads {_listed(goal)}; from {forms} no exporter leads there for {task}"
+
+
+def _listed(forms: Iterator[Form] | Sequence[Form]) -> str:
+    names = sorted(str(form) for form in forms)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"

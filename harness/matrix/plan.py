@@ -1,0 +1,281 @@
+"""Cells become steps: what has to run, in which image, on whose output, under which key.
+
+A step's key hashes its spec, the keys of its inputs and the sources of its image that it depends on. Same key: nothing runs.
+The plan is a value; nothing is read or run to make it but what the caller hands in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from harness import zoo
+from harness.cards import Form, PassCard, serves
+from harness.catalog import Catalog, Image, Tool
+from harness.matrix import source
+from harness.matrix.expand import Cell, Workload, expand
+from harness.matrix.formats import Hop, NoRoute, route
+from harness.matrix.spec import Matrix, Method, Model
+
+PREPARATION = "toolchains/torch"  # has the tokenizers, and trains the zoo
+FETCH_LAYOUT = 1  # raise it when fetching comes to lay out folders differently
+OVERHEAD_CALLS = {"min_samples": 200, "min_seconds": 0.2, "max_seconds": 2.0, "precision": 0.01}
+
+#: Folders of ``hf`` weights, whatever their precision: where a tokenizer is found.
+_CHECKPOINTS = tuple(Form("hf", precision) for precision in ("fp32", "fp16", "bf16"))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One container run (or one fetch, on the host)."""
+
+    key: str
+    kind: str  # fetch, prepare, train, compress, export, measure, evaluate
+    title: str
+    image: str | None  # None: runs in the orchestrator
+    spec: Mapping[str, Any]
+    inputs: Mapping[str, str]  # input name -> key of the step that makes it
+    cpus: int
+    memory_bytes: int
+    timeout_s: float
+    device: str = "cpu"
+    seed: int = 0
+
+    @property
+    def measures(self) -> bool:
+        """Whether nothing else may work on the machine meanwhile."""
+        return self.kind == "measure"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and its steps, or why it has none."""
+
+    cell: Cell
+    task: str
+    artifact: str | None = None
+    rounds: tuple[str, ...] = ()
+    evaluation: str | None = None
+    status: str | None = None  # ``unsupported`` or ``skipped``
+    reason: str | None = None
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Keys of the steps that this row is read from."""
+        return (*self.rounds, *([self.evaluation] if self.evaluation else []))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps, each after its inputs, and all cells in the order of the file."""
+
+    matrix: Matrix
+    steps: Mapping[str, Step]
+    cells: Sequence[PlannedCell]
+    overhead: tuple[str, ...] = ()
+
+    def upstream(self, keys: Iterable[str]) -> set[str]:
+        """The keys and all that they are made from."""
+        found: set[str] = set()
+        pending = list(keys)
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                found.add(key)
+                pending.extend(self.steps[key].inputs.values())
+        return found
+
+    def images(self, keys: Iterable[str]) -> list[str]:
+        """Images that these steps need, toolchains first, as they run first."""
+        names = {image for key in keys if (image := self.steps[key].image)}
+        return sorted(names, key=lambda name: (not name.startswith("toolchains/"), name))
+
+
+@dataclass
+class Planner:
+    """Builds one plan. ``fingerprint`` tells what a source's content hashes to; ``devices`` why one is missing, or None."""
+
+    matrix: Matrix
+    catalog: Catalog
+    engine: str
+    devices: Mapping[str, str | None]
+    fingerprint: Callable[[source.Source], str]
+    steps: dict[str, Step] = field(default_factory=dict)
+
+    def plan(self, wanted: Callable[[Cell], bool] = lambda cell: True) -> Plan:
+        """Plan the cells that ``wanted`` picks."""
+        cells = [self._cell(cell) for cell in expand(self.matrix) if wanted(cell)]
+        overhead = self._overhead(cells)
+        return Plan(self.matrix, self.steps, cells, overhead)
+
+    # --- cells -------------------------------------------------------------------------------------------------------
+
+    def _cell(self, cell: Cell) -> PlannedCell:
+        model, method = self._models[cell.model], self._methods[cell.method]
+        runtime = self.catalog.runtimes[cell.runtime]
+        if cell.device not in runtime.card.devices or not serves(runtime.card.tasks, model.task):
+            lacking = cell.device if cell.device not in runtime.card.devices else model.task
+            return PlannedCell(cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}")
+        try:
+            artifact = self._artifact(model, method, runtime.card.loads)
+            tokenizer = self._artifact(model, Method(name="original"), _CHECKPOINTS)
+        except NoRoute as reason:
+            return PlannedCell(cell, model.task, status="unsupported", reason=str(reason))
+        if missing := self.devices.get(cell.device):
+            return PlannedCell(cell, model.task, status="skipped", reason=missing)
+        workload = self._prepare(model, tokenizer, dict(cell.workload))
+        held_out = self._prepare(model, tokenizer, None)
+        rounds = tuple(self._measure(cell, model, artifact, workload, n) for n in range(self._rounds(cell)))
+        return PlannedCell(cell, model.task, artifact, rounds, self._evaluate(cell, model, artifact, held_out))
+
+    def _rounds(self, cell: Cell) -> int:
+        return cell.rounds or self.matrix.measure.rounds
+
+    def _measure(self, cell: Cell, model: Model, artifact: str, data: str, number: int) -> str:
+        settings = self.matrix.measure
+        sampling = {
+            "min_samples": settings.min_samples,
+            "min_seconds": settings.min_seconds,
+            "max_seconds": cell.max_seconds or settings.max_seconds,
+            "precision": settings.precision,
+        }
+        return self._in_runtime("measure", cell, model, artifact, data, {"sampling": sampling, "round": number})
+
+    def _evaluate(self, cell: Cell, model: Model, artifact: str, data: str) -> str:
+        return self._in_runtime("evaluate", cell, model, artifact, data, {})
+
+    def _in_runtime(self, kind: str, cell: Cell, model: Model, artifact: str, data: str, more: dict[str, Any]) -> str:
+        image = self.catalog.runtimes[cell.runtime].image
+        title = f"{kind} {cell.model} {cell.method} on {cell.runtime} {cell.device}"
+        title += f", round {more['round'] + 1}" if kind == "measure" else ""
+        # The engine is part of the key: a virtual environment isolates less than a container, so its numbers are others.
+        spec = {"task": model.task, "runtime": cell.runtime, "device": cell.device, "engine": self.engine, **more}
+        inputs = {"artifact": artifact, "data": data}
+        return self._add(kind, title, image, image.source_hash, spec, inputs, cell=cell)
+
+    def _overhead(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:
+        """The ``null`` runtime on the first model that anything is measured of: what the harness costs by itself."""
+        first = next((c for c in cells if c.rounds and c.cell.device == "cpu"), None)
+        if first is None or "null" not in self.catalog.runtimes:
+            return ()
+        model = self._models[first.cell.model]
+        artifact = self._artifact(model, Method(name="original"), self.catalog.runtimes["null"].card.loads)
+        data = self.steps[first.rounds[0]].inputs["data"]
+        cell = Cell(model.name, "original", "null", "cpu", first.cell.workload)
+        more = {"sampling": OVERHEAD_CALLS}
+        return tuple(
+            self._in_runtime("measure", cell, model, artifact, data, {**more, "round": number}) for number in range(3)
+        )
+
+    # --- models, data, artifacts ---------------------------------------------------------------------------------------
+
+    def _artifact(self, model: Model, method: Method, loads: Sequence[Form]) -> str:
+        """The key of the artifact that ``method`` makes of ``model`` in a form that is loaded; raises NoRoute."""
+        start, form = self._model(model)
+        key = start
+        for hop in route(form, method.passes, loads, model.task, self.catalog):
+            key = self._hop(model, hop, key)
+        return key
+
+    def _model(self, model: Model) -> tuple[str, Form]:
+        parsed = source.parse(model.source)
+        if isinstance(parsed, source.ZooSource):
+            return self._train(model, parsed.name), Form("hf", "fp32")
+        return self._fetch(parsed, model.sha256, model.trust, model.task), source.form_of(parsed)
+
+    def _train(self, model: Model, name: str) -> str:
+        entry = zoo.model(name)
+        inputs = {f"source-{key}": self._fetch_pinned(pinned) for key, pinned in entry.SOURCES.items()}
+        inputs |= self._data(f"zoo:{entry.DATASET}")
+        image = self.catalog.images[PREPARATION]
+        code = self.catalog.code(image, "zoo", "tasks")
+        return self._add("train", f"train {name}", image, code, {"zoo": name, "task": entry.TASK}, inputs)
+
+    def _prepare(self, model: Model, artifact: str, workload: Mapping[str, int] | None) -> str:
+        image = self.catalog.images[PREPARATION]
+        code = self.catalog.code(image, "zoo", "tasks")
+        spec = {"task": model.task, "dataset": model.dataset, "split": "evaluate", "workload": workload}
+        inputs = {"model": artifact, **self._data(model.dataset)}
+        purpose = "held-out data" if workload is None else "inputs"
+        return self._add("prepare", f"prepare {purpose} of {model.name}", image, code, spec, inputs)
+
+    def _data(self, dataset: str) -> dict[str, str]:
+        parsed = source.parse(dataset)
+        if isinstance(parsed, source.ZooSource):
+            entry = zoo.dataset(parsed.name)
+            return {f"data-{key}": self._fetch_pinned(pinned) for key, pinned in entry.SOURCES.items()}
+        return {"data-user": self._fetch(parsed, None, False, None)}
+
+    def _fetch_pinned(self, pinned: zoo.Source) -> str:
+        return self._fetch(source.parse(pinned.url), pinned.sha256, False, None)
+
+    def _fetch(self, parsed: source.Source, sha256: str | None, trust: bool, task: str | None) -> str:
+        spec = {"source": str(parsed), "sha256": sha256, "trust": trust, "task": task}
+        code = f"{FETCH_LAYOUT}:{self.fingerprint(parsed)}"
+        return self._add("fetch", f"fetch {parsed}", None, code, spec, {})
+
+    def _hop(self, model: Model, hop: Hop, artifact: str) -> str:
+        card, image = hop.tool.card, hop.tool.image
+        if hop.use and isinstance(card, PassCard):
+            defaults = {name: parameter.default for name, parameter in card.parameters.items()}
+            spec = {"pass": card.name, "parameters": {**defaults, **hop.use.parameters}, "task": model.task}
+            title = f"compress {model.name}: {card.name} by {image.name.split('/')[1]}"
+            inputs = {"artifact": artifact}
+            if card.needs_training_data:
+                inputs |= {"model": artifact, **self._data(model.dataset)}
+                spec |= {"dataset": model.dataset, "split": "train"}
+            return self._add("compress", title, image, self._tool_code(hop.tool), spec, inputs)
+        spec = {"exporter": card.name, "task": model.task}
+        title = f"export {model.name} to {hop.form}"
+        return self._add("export", title, image, self._tool_code(hop.tool), spec, {"artifact": artifact})
+
+    def _tool_code(self, tool: Tool) -> str:
+        return self.catalog.code(tool.image, tool.module)
+
+    def _add(
+        self,
+        kind: str,
+        title: str,
+        image: Image | None,
+        code: str,
+        spec: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        cell: Cell | None = None,
+    ) -> str:
+        limits, seed = self.matrix.limits, self.matrix.measure.seed
+        identity = {"kind": kind, "spec": spec, "inputs": inputs, "code": code, "cpus": limits.cpus, "seed": seed}
+        if kind in ("fetch", "prepare", "export"):
+            identity.pop("cpus")  # what they make does not depend on it
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        if key not in self.steps:
+            self.steps[key] = Step(
+                key,
+                kind,
+                title,
+                image.name if image else None,
+                spec,
+                inputs,
+                limits.cpus,
+                (cell.memory if cell else None) or limits.memory,
+                (cell.timeout if cell else None) or limits.timeout,
+                cell.device if cell else "cpu",
+                seed,
+            )
+        return key
+
+    @cached_property
+    def _models(self) -> dict[str, Model]:
+        return {model.name: model for model in self.matrix.models}
+
+    @cached_property
+    def _methods(self) -> dict[str, Method]:
+        return {method.name: method for method in self.matrix.methods}
+
+
+def describe(step: Step) -> dict[str, Any]:
+    """The content of ``step.json``."""
+    return {"kind": step.kind, "spec": dict(step.spec), "seed": step.seed, "threads": step.cpus}

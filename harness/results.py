@@ -1,0 +1,207 @@
+"""The result record: what one run of a matrix came to, as published in ``reports/results.json``.
+
+Every cell is a row, whatever became of it. Raw samples are kept, so that any statistic can be computed again.
+Missing values are null with a reason, never zero and never an estimate.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+
+
+class Status(StrEnum):
+    """What a cell came to."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    UNSUPPORTED = "unsupported"
+    SKIPPED = "skipped"
+    BUILD_FAILED = "build-failed"
+    CONVERT_FAILED = "convert-failed"
+    OOM_HOST = "oom-host"
+    OOM_GPU = "oom-gpu"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run with such a cell exits with 1: something was wanted and did not work."""
+        return self not in (Status.OK, Status.UNSUPPORTED, Status.SKIPPED)
+
+
+class Record(BaseModel):
+    """Base of all parts: immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+Interval = Annotated[tuple[float, float], Field(description="95 % interval, lower and upper end")]
+
+
+class Round(Record):
+    """One fresh container's samples."""
+
+    samples_ms: list[float] = Field(description="every timed call, in order, milliseconds")
+    median_ms: float
+    ended_by: str = Field(description="what ended sampling: `precision` or `budget`")
+    warmup_calls: int
+    noisy: str | None = Field(None, description="why this round is suspect, or null")
+
+
+class Latency(Record):
+    """Wall time of one call, milliseconds. For text generation a call is a whole request: prefill and all decode steps."""
+
+    p50: float = Field(description="median of the round medians")
+    p90: float = Field(description="90th percentile of all samples")
+    p99: float = Field(description="99th percentile of all samples")
+    interval: Interval | None = Field(description="of the geometric mean of round medians; null with fewer than 2 rounds")
+    rounds: list[Round]
+
+
+class Generation(Record):
+    """Text generation, defined the same for every runtime; medians over all requests of all rounds."""
+
+    first_token_ms: float = Field(description="time to first token: the prefill call")
+    prefill_tokens_per_s: float = Field(description="batch x prompt tokens / prefill time")
+    decode_tokens_per_s: float = Field(description="batch x decoded tokens / time of the decode calls")
+
+
+class Phase(Record):
+    """One phase of a container's life."""
+
+    seconds: float
+    peak_rss_bytes: int | None = Field(None, description="resident high-water mark at the end of the phase")
+
+
+class Memory(Record):
+    """Host memory of the measuring process; kernel high-water marks, never polled. Medians over rounds, bytes."""
+
+    peak_rss_bytes: int = Field(description="VmHWM: largest resident set up to the end of the steady state")
+    floor_bytes: int = Field(description="resident with the runtime imported and no model loaded")
+    anonymous_bytes: int | None = Field(None, description="anonymous part of the resident set in the steady state")
+    file_bytes: int | None = Field(None, description="file-backed part (mapped weights and libraries)")
+    container_peak_bytes: int | None = Field(None, description="the container's own peak, page cache included")
+
+
+class Quality(Record):
+    """Quality as measured in this cell's own runtime on held-out examples."""
+
+    metric: str = Field(description="`perplexity`, `f1`, `accuracy`...")
+    value: float
+    interval: Interval | None = None
+    examples: int
+    higher_is_better: bool
+
+
+class Image(Record):
+    """The image that measured, or the virtual environment that stood in for it."""
+
+    name: str = Field(description="folder below images/, such as `runtimes/onnxruntime`")
+    reference: str
+    digest: str | None = Field(None, description="the engine's image id; null outside Docker")
+    source_hash: str = Field(description="hash of the image's own sources; part of the cache key")
+
+
+class PassRecord(Record):
+    """One applied compression pass."""
+
+    name: str
+    toolchain: str
+    parameters: dict[str, Any]
+    effect: dict[str, Any] = Field(description="what the pass verifiably did")
+    source: str = Field(description="paper or manual")
+
+
+class Artifact(Record):
+    """What was measured."""
+
+    hash: str = Field(description="SHA-256 over the names and hashes of all files")
+    format: str
+    precision: str
+    passes: list[PassRecord]
+    provenance: list[str] = Field(description="what a reader must know of where the weights come from")
+
+
+class Cell(Record):
+    """One row of the table: model x method x runtime x device x workload."""
+
+    id: str = Field(description="`model/method/runtime/device/workload`")
+    model: str
+    task: str
+    method: str
+    runtime: str
+    device: str
+    workload: dict[str, int]
+    status: Status
+    reason: str | None = Field(None, description="why the status is not `ok`")
+    log_tail: str | None = None
+    weights_bytes: int | None = None
+    latency_ms: Latency | None = None
+    generation: Generation | None = None
+    ram_bytes: int | None = Field(None, description="same as memory.peak_rss_bytes")
+    memory: Memory | None = None
+    vram_bytes: int | None = Field(None, description="device memory in use above idle, peak, by NVML")
+    vram_reason: str | None = Field(None, description="why vram_bytes is null")
+    quality: Quality | None = None
+    quality_reason: str | None = Field(None, description="why quality is null")
+    arithmetic: str | None = Field(None, description="precision that really ran, as the runtime tells it")
+    phases: dict[str, Phase] = Field(default_factory=dict, description="medians over rounds")
+    artifact: Artifact | None = None
+    image: Image | None = None
+    versions: dict[str, str] = Field(default_factory=dict, description="package versions inside the image")
+    threads: int | None = None
+    engine: str | None = Field(None, description="`docker`, `venv` or `host`")
+    caveats: list[str] = Field(default_factory=list, description="what weakens this row: weaker isolation, noise")
+    command: str | None = Field(None, description="the command that measures this row again, one container")
+    measured_at: str | None = Field(None, description="UTC, ISO 8601, of the first round")
+
+
+class Environment(Record):
+    """The machine and the software of the whole run."""
+
+    host: str = Field(description="fingerprint of the machine: rows of different hosts are never compared")
+    cpu: str
+    cpu_count: int
+    cpu_flags: list[str] = Field(description="the instruction sets that matter here")
+    memory_bytes: int
+    gpu: list[str]
+    system: str
+    kernel: str
+    governor: str | None = None
+    engine: str
+    engine_version: str | None = None
+    engine_reason: str = Field(description="why this engine was taken")
+    harness_version: str
+    source_revision: str | None = None
+
+
+class Overhead(Record):
+    """What the harness itself costs, measured with the `null` runtime on this machine."""
+
+    per_call_us: float
+    rounds: int
+
+
+class Results(Record):
+    """A whole run."""
+
+    schema_version: str = SCHEMA_VERSION
+    title: str
+    created_at: str
+    language: str = "en"
+    baseline: dict[str, str] = Field(description="the row that ratios are taken against: `method` and `runtime`")
+    environment: Environment
+    overhead: Overhead | None = None
+    seed: int = Field(description="of the shuffled order of rounds")
+    matrix: str = Field(description="the matrix file, as it was")
+    cells: list[Cell]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``reports/results.json``."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(mode="serialization")}
