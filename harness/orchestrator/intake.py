@@ -1,0 +1,141 @@
+"""Intake: which files may come in from outside, and the safe ways to hash, name and copy them."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from harness.errors import SourceError
+
+#: Files that hold weights and nothing that runs.
+WEIGHTS = frozenset({".safetensors", ".gguf", ".onnx"})
+#: Files that can run code when they are loaded: pickles, archives of pickles, Python itself, native libraries.
+UNSAFE = frozenset(
+    {".bin", ".ckpt", ".dill", ".dll", ".joblib", ".mar", ".pickle", ".pkl", ".pt", ".pth", ".py", ".pyc", ".so"}
+)
+
+
+def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], list[str]]:
+    """Part names into those that may be taken and those that are left out for they could run code.
+
+    Raises SourceError where a model would be left without weights, or nothing would be left at all.
+    """
+    everything = sorted(names)
+    kept = [name for name in everything if trust or _suffix(name) not in UNSAFE]
+    left_out = [name for name in everything if name not in set(kept)]
+    is_model = any(PurePosixPath(name).name == "config.json" for name in kept)
+    if left_out and (not kept or (is_model and not any(_suffix(name) in WEIGHTS for name in kept))):
+        raise SourceError(
+            f"{source}: {_some(left_out)} can run code when loaded (a pickle or Python), and no safetensors are beside",
+            "choose a source with *.safetensors, or set `trust: true` in the model's entry if you trust its author",
+        )
+    if not everything:
+        raise SourceError(f"{source}: holds no files", "check the path")
+    return kept, left_out
+
+
+def tell_left_out(source: str, left_out: list[str], say: Callable[[str], None]) -> list[str]:
+    """Say which files were left out; the notes for the provenance."""
+    if not left_out:
+        return []
+    note = f"{source}: left out {_some(left_out)}, which can run code; `trust: true` takes it"
+    say(note)
+    return [note]
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def files_below(path: Path) -> dict[str, Path]:
+    """Relative name -> file, for a file or all files below a folder but hidden ones; links to files are followed."""
+    if path.is_file():
+        return {path.name: path}
+    found = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    return {name: file for name, file in sorted(found.items()) if not any(p[0] == "." for p in name.split("/"))}
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; of a folder, over the names and hashes of its files."""
+    if path.is_file():
+        return file_hash(path)
+    digest = hashlib.sha256()
+    for name, file in files_below(path).items():
+        digest.update(f"{name}\0{file_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def wrong_hash(what: str, expected: str, found: str) -> SourceError:
+    """The error of a file that is not the one that was pinned."""
+    return SourceError(
+        f"{what}: wrong hash\n  expected sha256 {expected}\n  found    sha256 {found}",
+        "if the change is wanted, pin the found hash; if not, do not use this file",
+    )
+
+
+def copy(files: Mapping[str, Path], out: Path, *, link: bool = False) -> None:
+    """Copy files to their names below ``out``; with ``link``, as hard links where the file system allows.
+
+    Links are for files that nobody changes in place, such as a hub's blobs: a user's own file is always copied.
+    """
+    require_space(out, 0 if link else sum(file.stat().st_size for file in files.values()))
+    for name, file in files.items():
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        if link:
+            try:
+                os.link(file.resolve(), target)
+                continue
+            except OSError:  # another file system, or one without links
+                require_space(out, file.stat().st_size)
+        shutil.copyfile(file, target)
+
+
+def require_space(folder: Path, wanted: int) -> None:
+    """Raise SourceError where ``folder`` has no room for ``wanted`` bytes."""
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise _disk_full(folder, f"{wanted / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
+
+
+@contextmanager
+def disk_full_told(folder: Path) -> Iterator[None]:
+    """Turn the system's "no space left" and "permission denied" into errors with a cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(folder, "the disk filled up while fetching") from error
+        if isinstance(error, PermissionError):
+            raise SourceError(
+                f"{error.filename}: permission denied", "make it readable, or run as its owner"
+            ) from error
+        raise
+
+
+def _disk_full(folder: Path, problem: str) -> SourceError:
+    return SourceError(f"no disk space below {folder}: {problem}", "free some: `harness clean --older-than 7d`")
+
+
+def nearest(wanted: str, names: Iterable[str]) -> list[str]:
+    """Up to three names most like ``wanted``; first those that end with the same file name."""
+    everything = list(names)
+    same = [name for name in everything if PurePosixPath(name).name == PurePosixPath(wanted).name]
+    return list(dict.fromkeys([*same, *difflib.get_close_matches(wanted, everything, n=3, cutoff=0.5)]))[:3]
