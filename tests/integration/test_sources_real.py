@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from harness.errors import SourceError
-from harness.orchestrator.sources import fetch, parse
+from harness.matrix.source import parse
+from harness.orchestrator.sources import fetch
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SAFE = {

@@ -13,19 +13,10 @@ import pytest
 
 from harness.cards import Form
 from harness.errors import SourceError
+from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource, form_of, parse
 from harness.orchestrator import intake, wheels
 from harness.orchestrator.models import describe_model
-from harness.orchestrator.sources import (
-    HubSource,
-    PathSource,
-    Source,
-    WheelSource,
-    ZooSource,
-    fetch,
-    fingerprint,
-    form_of,
-    parse,
-)
+from harness.orchestrator.sources import fetch, fingerprint
 
 
 @pytest.mark.parametrize(
