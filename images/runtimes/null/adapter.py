@@ -1,0 +1,62 @@
+"""No runtime: constant outputs of the right shape, at once. What it measures is the harness itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.cards import Form, RuntimeCard
+from harness.worker.adapter import Array, Arrays
+
+CARD = RuntimeCard(
+    name="null",
+    summary="no model: constant outputs at once, the harness's own overhead",
+    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
+    devices=("cpu",),
+    source="https://docs.mlcommons.org/inference/submission/ (a null system under test)",
+)
+
+
+@lru_cache(maxsize=None)
+def _zeros(*shape: int) -> Array:
+    return np.broadcast_to(np.float32(0), shape)  # a view of one number: nothing to fill, nothing to hold
+
+
+class Adapter:
+    """Answers without reading its inputs; of the artifact it reads the number of classes only."""
+
+    def __init__(self, device: str, threads: int) -> None:
+        pass
+
+    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+        """Read the width of the logits from ``config.json``."""
+        config = json.loads((artifact / "config.json").read_text("utf-8"))
+        generates = manifest["task"] == "text-generation"
+        # transformers writes no id2label where a model has two labels, the default.
+        self.width: int = config["vocab_size"] if generates else len(config.get("id2label", "01"))
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        """Zero logits."""
+        if "pixel_values" in inputs:
+            return {"logits": _zeros(len(inputs["pixel_values"]), self.width)}
+        return {"logits": _zeros(*inputs["input_ids"].shape, self.width)}
+
+    def prefill(self, input_ids: Array) -> Array:
+        """Zero logits."""
+        return _zeros(len(input_ids), self.width)
+
+    def decode(self, token_ids: Array) -> Array:
+        """Zero logits."""
+        return _zeros(len(token_ids), self.width)
+
+    def precision(self) -> str:
+        """No arithmetic at all."""
+        return "none"
+
+    def close(self) -> None:
+        """Nothing to free."""
