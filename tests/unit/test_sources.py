@@ -14,9 +14,9 @@ import pytest
 from harness.cards import Form
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource, form_of, parse
-from harness.orchestrator import intake, wheels
+from harness.orchestrator import intake, packaged
 from harness.orchestrator.models import describe_model
-from harness.orchestrator.sources import fetch, fingerprint
+from harness.orchestrator.sources import fetch, fingerprint, write_manifest
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,17 @@ def test_what_can_run_code_is_left_out_beside_safetensors_and_said(tmp_path: Pat
     assert said == facts["notes"]
 
 
+def test_a_fetched_folder_becomes_an_artifact_that_names_its_origin(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    facts = fetch(parse("path:model"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    write_manifest(tmp_path / "out", facts, "token-classification")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["format"] == "hf"
+    assert manifest["weights"] == ["model.safetensors"]
+    assert manifest["passes"] == []
+    assert manifest["provenance"] == [f"weights from path:model with sha256 {facts['sha256']}"]
+
+
 def test_too_little_disk_space_is_told_before_copying(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no disk space") as caught:
         intake.require_space(tmp_path, 1 << 60)
@@ -197,7 +208,7 @@ class TestWheels:
     def test_a_damaged_cache_is_downloaded_again(self, tmp_path: Path, links: Path) -> None:
         write_wheel(links, {"toy/a.txt": "a"})
         fetch(parse("pypi:toy==1.0/toy/a.txt"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
-        (cached,) = (tmp_path / "wheels").rglob("*.whl")
+        (cached,) = (tmp_path / "packages").rglob("*.whl")
         cached.write_bytes(b"damaged")
         fetch(parse("pypi:toy==1.0/toy/a.txt"), tmp_path / "again", base=tmp_path, cache=tmp_path, say=print)
         assert (tmp_path / "again" / "a.txt").read_text() == "a"
@@ -259,7 +270,7 @@ class TestWheels:
     ],
 )
 def test_what_pip_says_becomes_one_problem(log: str, problem: str) -> None:
-    assert problem in wheels.download_failed(wheels.Release("toy", "1.0"), log).problem
+    assert problem in packaged.download_failed(packaged.Release("toy", "1.0"), log).problem
 
 
 class TestDescribeModel:
