@@ -1,0 +1,74 @@
+"""Tasks: what a model is for, how its data is prepared, and how its quality is scored.
+
+One module per task, found by looking at this folder; a leading underscore marks what tasks share. ``prepare_*`` runs in
+a toolchain image and may import heavy libraries inside; all else runs wherever predictions are, on numpy alone. Nothing
+here imports the rest of the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Row: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Quality on the held-out examples, with its 95 % bootstrap interval (None with fewer than 2 examples)."""
+
+    metric: str
+    value: float
+    interval: tuple[float, float] | None
+    examples: int
+    higher_is_better: bool
+
+
+class Task(Protocol):
+    """What a module of this package holds.
+
+    Data travels in a folder that ``prepare_evaluation`` or ``prepare_workload`` wrote; a folder holds one of the two.
+    """
+
+    NAME: str
+    METRIC: str
+    HIGHER_IS_BETTER: bool
+    WORKLOAD: Mapping[str, int]  # every field of a workload and its default
+
+    def prepare_evaluation(self, rows: Sequence[Row], model: Path, out: Path) -> None:
+        """Write held-out rows, ready for ``model`` (an hf artifact). Raises ValueError where they do not fit it."""
+
+    def prepare_workload(self, rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:
+        """Write inputs made of real rows in exactly the workload's shape. Raises ValueError where rows are too few."""
+
+    def evaluation_batches(self, data: Path) -> Iterator[dict[str, Array]]:
+        """Model inputs of one example each: batch 1, nothing padded."""
+
+    def workload_batches(self, data: Path) -> list[dict[str, Array]]:
+        """At least 8 different inputs, to be rotated while measuring."""
+
+    def reduce(self, logits: Array, inputs: Mapping[str, Array]) -> Array:
+        """What ``score`` needs of one example's logits, small enough to be kept."""
+
+    def score(self, predictions: Sequence[Array], data: Path) -> Score:
+        """Score the reduced predictions, one per evaluation batch and in that order."""
+
+
+def names() -> list[str]:
+    """Every task, by the names that ``matrix.yaml`` uses."""
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
+
+
+def get(name: str) -> Task:
+    """The task of that name. Raises KeyError where there is none."""
+    if name not in names():
+        raise KeyError(f"no task is named {name!r}; there are {', '.join(names())}")
+    return cast(Task, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))

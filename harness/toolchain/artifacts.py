@@ -1,0 +1,54 @@
+"""Artifacts on disk: reading and writing ``manifest.json``, and telling whether weights changed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.toolchain import MANIFEST, Artifact, ConversionError, Made
+
+
+def read_artifact(path: Path) -> Artifact:
+    """The artifact in a folder. Raises ConversionError where the folder holds none."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConversionError(f"{path.name} is not an artifact: it has no {MANIFEST}") from None
+    return Artifact(path, manifest)
+
+
+def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Write ``manifest.json``."""
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), "utf-8")
+
+
+def require_weights(out: Path, made: Made) -> None:
+    """Raise ConversionError unless every file that was named as weights is there and holds something."""
+    missing = [name for name in made.weights if not (out / name).is_file() or not (out / name).stat().st_size]
+    if missing or not made.weights:
+        raise ConversionError(f"no weights were written: {', '.join(missing) or 'none were named'}")
+
+
+def require_changed(source: Artifact, out: Path, made: Made) -> None:
+    """Raise ConversionError where a pass left the weights as they were."""
+    if sorted(map(_hash, source.weights)) == sorted(_hash(out / name) for name in made.weights):
+        raise ConversionError("the pass changed nothing: the weights are the same as before")
+
+
+def loaded_versions() -> dict[str, str]:
+    """Name -> version of every installed distribution that was really imported, Python among them."""
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    owners = importlib.metadata.packages_distributions()
+    found = {owner for package in loaded for owner in owners.get(package, ())}
+    versions = {name: importlib.metadata.version(name) for name in sorted(found)}
+    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,87 @@
+"""The rows of a step's data set: one of the zoo, or the user's own files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from harness import zoo
+from harness.tasks import Row
+from harness.toolchain import ConversionError
+
+_OWN = "path:"
+
+
+def rows_of(dataset: str, split: str, folders: Mapping[str, Path]) -> list[Row]:
+    """The rows of ``train`` or ``evaluate``; ``folders`` are the fetched sources of the data set by name.
+
+    A data set written ``path:...`` is one folder with ``train`` and ``evaluate`` files, or one file, to evaluate on:
+
+    =========  ===================================================================================
+    ``.txt``   plain text, UTF-8
+    ``.jsonl`` an object a line: ``{"text": ...}`` or ``{"tokens": [...], "tags": [...]}``
+    ``.npz``   ``images`` [n, height, width(, channels)], uint8 or float in 0..1, and ``labels`` [n]
+    =========  ===================================================================================
+
+    Raises ConversionError where there are no such files or no rows.
+    """
+    if dataset.startswith(_OWN):
+        file = _own_file(next(iter(folders.values())), split)
+        rows = _READERS[file.suffix](file)
+    else:
+        rows = zoo.dataset(dataset).rows(split, folders)
+    if not rows:
+        raise ConversionError(f"the data set {dataset} has no rows to {split}")
+    return rows
+
+
+def _own_file(folder: Path, split: str) -> Path:
+    files = sorted(file for file in folder.iterdir() if file.suffix in _READERS)
+    named = [file for file in files if file.stem == split]
+    if len(named) == 1:
+        return named[0]
+    if split == "evaluate" and len(files) == 1 and files[0].stem != "train":
+        return files[0]
+    endings = ", ".join(f"{split}{suffix}" for suffix in _READERS)
+    raise ConversionError(f"the data set needs exactly one of {endings}; it holds {[file.name for file in files]}")
+
+
+def _text(file: Path) -> list[Row]:
+    text = file.read_text("utf-8").strip()
+    return [{"text": text}] if text else []
+
+
+def _lines(file: Path) -> list[Row]:
+    rows: list[Row] = []
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+        if line.strip():
+            rows.append(_line(line, f"{file.name}, line {number}"))
+    return rows
+
+
+def _line(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as mistake:
+        raise ConversionError(f"{where}: {mistake}") from None
+    if not isinstance(row, dict) or not ("text" in row or {"tokens", "tags"} <= row.keys()):
+        raise ConversionError(f'{where}: expected {{"text"}} or {{"tokens", "tags"}}')
+    if "tokens" in row and len(row["tokens"]) != len(row["tags"]):
+        raise ConversionError(f"{where}: {len(row['tokens'])} tokens but {len(row['tags'])} tags")
+    return row
+
+
+def _images(file: Path) -> list[Row]:
+    with np.load(file, allow_pickle=False) as arrays:
+        if not {"images", "labels"} <= set(arrays):
+            raise ConversionError(f"{file.name}: expected the arrays images and labels, found {sorted(arrays)}")
+        images, labels = arrays["images"], arrays["labels"]
+    if len(images) != len(labels):
+        raise ConversionError(f"{file.name}: {len(images)} images but {len(labels)} labels")
+    return [{"image": image, "label": int(label)} for image, label in zip(images, labels, strict=True)]
+
+
+_READERS: dict[str, Callable[[Path], list[Row]]] = {".txt": _text, ".jsonl": _lines, ".npz": _images}
