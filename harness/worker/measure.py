@@ -89,6 +89,7 @@ def measure(subject: Subject, data: Path, sampling: Sampling) -> dict[str, Any]:
         "measured_at": started,
         "phases": phases.record,
         "latency": {**asdict(samples), "noisy": noise.verdict()},
+        "calls_per_sample": 1 + batches[0]["continuation_ids"].shape[1] if generation.prefill_ns else 1,
         "generation": {
             "prefill_ns": generation.prefill_ns[-taken:],
             "decode_ns": generation.decode_ns[-taken:],

@@ -1,0 +1,255 @@
+"""The command line: parse, call, print. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, UsageError
+
+WORK = Path(".matrix")
+
+_matrix_option = click.option(
+    "--matrix", "-m", "matrix_file", default="matrix.yaml", show_default=True, type=click.Path(path_type=Path),
+    help="The matrix file.",
+)  # fmt: skip
+_work_option = click.option(
+    "--work", default=WORK, show_default=True, type=click.Path(path_type=Path, file_okay=False),
+    help="Where steps, wheels and environments are kept.",
+)  # fmt: skip
+_engine_option = click.option(
+    "--engine", default="auto", show_default=True, type=click.Choice(["auto", "docker", "venv", "host"]),
+    help="Where steps run. `auto` takes Docker if an engine answers, else virtual environments.",
+)  # fmt: skip
+_out_option = click.option(
+    "--out", default="reports", show_default=True, type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report.",
+)  # fmt: skip
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print data on standard output, all else on standard error.")
+
+
+def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--failed", is_flag=True, help="Only cells that failed in the last results."),
+        click.option("--cell", "cells", multiple=True, metavar="ID", help="Only this cell: model/method/runtime/device/workload."),
+        click.option("--skip", multiple=True, metavar="AXIS=A,B", help="Leave out, such as --skip method=fp16."),
+        click.option("--only", multiple=True, metavar="AXIS=A,B", help="Only these, such as --only runtime=pytorch,onnxruntime."),
+    ):
+        command = option(command)
+    return command
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Tell a HarnessError in its own words, with its exit code."""
+        try:
+            return super().invoke(ctx)
+        except HarnessError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(int(error.exit_code))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="harness")
+def main() -> None:
+    """Measure compressed models on every runtime and draw one honest table.
+
+    \b
+    examples:
+      harness run                      the whole matrix.yaml, resumed where it stopped
+      harness plan --only runtime=onnxruntime
+    """
+
+
+@main.command()
+@_matrix_option
+@_work_option
+@_engine_option
+@_out_option
+@_selection
+@click.option("--plan", "only_plan", is_flag=True, help="Only list what would be done.")
+@click.option(
+    "--progress", default="auto", show_default=True, type=click.Choice(["auto", "tty", "plain", "json"]),
+    help="How progress is shown.",
+)  # fmt: skip
+@_json_option
+def run(only_plan: bool, as_json: bool, progress: Any, out: Path, **where: Any) -> None:
+    """Run the matrix and write the report.
+
+    \b
+    examples:
+      harness run --only 'runtime=onnxruntime method=original,int8-dynamic'
+      harness run --engine venv --failed
+
+    Exit codes: 0 all cells ok, unsupported or skipped; 1 some failed (the report is written); 2 a mistake in the matrix or
+    on the command line; 3 the engine or something else outside is missing; 130 interrupted.
+    """
+    from harness.orchestrator import workspace
+
+    job = workspace.open_(out=out, **where)
+    if only_plan:
+        _print_plan(job, as_json)
+        return
+    code = workspace.run(job, progress)
+    if as_json:
+        click.echo((out / "results.json").read_text("utf-8"))
+    sys.exit(int(code))
+
+
+@main.command()
+@_matrix_option
+@_work_option
+@_engine_option
+@_selection
+@_json_option
+def plan(as_json: bool, **where: Any) -> None:
+    """List every cell with its steps, what is cached, and an estimate of time and disk; run nothing.
+
+    \b
+    examples:
+      harness plan
+      harness plan --only model=digits-cnn --json
+    """
+    from harness.orchestrator import workspace
+
+    _print_plan(workspace.open_(out=Path("reports"), **where), as_json)
+
+
+def _print_plan(job: Any, as_json: bool) -> None:
+    from harness.orchestrator import outlook
+
+    found = outlook.of(job)
+    click.echo(json.dumps(found, indent=1) if as_json else outlook.text(found))
+
+
+@main.command()
+@_out_option
+@_json_option
+def report(out: Path, as_json: bool) -> None:
+    """Draw the report again from its results.json; nothing is measured.
+
+    \b
+    examples:
+      harness report
+      harness report --out other/reports
+    """
+    from harness import report as drawing
+    from harness.orchestrator.workspace import read_results
+
+    results = read_results(out / "results.json")
+    if results is None:
+        raise UsageError(f"{out / 'results.json'} does not exist", "measure something first: `harness run`")
+    drawing.render(results, out)
+    if as_json:
+        click.echo(json.dumps({"report": str(out / "index.html")}))
+    else:
+        click.echo(f"wrote {out / 'index.html'} and {out / 'README.md'}", err=True)
+
+
+@main.command()
+@_matrix_option
+@_work_option
+@_engine_option
+@click.argument("cell")
+@click.option("--out", "folder", default="artifact", show_default=True, type=click.Path(path_type=Path, file_okay=False))
+def artifact(cell: str, folder: Path, **where: Any) -> None:
+    """Lay out what a cell measures in a folder, for a container that is run by hand.
+
+    The folder holds the weights, manifest.json, and data/ with the cell's inputs and the held-out examples.
+
+    \b
+    examples:
+      harness artifact digits-cnn/original/onnxruntime/cpu/b1-i32
+      docker run --rm -v ./artifact:/artifact:ro IMAGE /artifact
+    """
+    from harness.orchestrator import workspace
+
+    job = workspace.open_(out=Path("reports"), only=(), skip=(), cells=(cell,), failed=False, **where)
+    workspace.lay_out(job, folder)
+    click.echo(f"wrote {folder}", err=True)
+
+
+@main.command()
+@_work_option
+@_engine_option
+@click.option("--base-only", is_flag=True, help="Only the common base image.")
+@click.argument("names", nargs=-1)
+def images(names: tuple[str, ...], work: Path, engine: str, base_only: bool) -> None:
+    """Build images (all, or those named, such as runtimes/onnxruntime).
+
+    \b
+    examples:
+      harness images
+      harness images toolchains/torch
+    """
+    from harness.orchestrator import workspace
+
+    workspace.build_images(names, work, engine, base_only)
+
+
+@main.command()
+@_work_option
+@click.option("--older-than", default="0s", metavar="DURATION", help="Only what was not used for that long, such as 14d or 6h.")
+@click.option("--images", "with_images", is_flag=True, help="Remove our Docker images and virtual environments too.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
+@_json_option
+def clean(work: Path, older_than: str, with_images: bool, dry_run: bool, as_json: bool) -> None:
+    """Free disk space: finished and failed steps, downloaded wheels, environments.
+
+    \b
+    examples:
+      harness clean --dry-run
+      harness clean --older-than 14d
+    """
+    from harness.orchestrator import cleaning
+
+    freed = cleaning.clean(work, cleaning.parse_age(older_than), with_images=with_images, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(freed))
+    else:
+        click.echo(cleaning.text(freed, dry_run))
+
+
+@main.command()
+@click.argument("what", default="matrix", type=click.Choice(["matrix", "results"]))
+def schema(what: str) -> None:
+    """Print the JSON Schema of matrix.yaml or of results.json.
+
+    \b
+    examples:
+      harness schema > matrix.schema.json
+      harness schema results
+    """
+    if what == "matrix":
+        from harness.matrix.spec import json_schema
+    else:
+        from harness.results import json_schema
+    click.echo(json.dumps(json_schema(), indent=1))
+
+
+@main.command()
+@click.option("--out", default="matrix.yaml", show_default=True, type=click.Path(path_type=Path, dir_okay=False))
+def init(out: Path) -> None:
+    """Write a small matrix.yaml to start from.
+
+    \b
+    examples:
+      harness init
+      harness init --out mine.yaml
+    """
+    from harness.catalog import ROOT
+
+    if out.exists():
+        raise UsageError(f"{out} exists", "name another file with --out")
+    out.write_text((ROOT / "examples" / "first.yaml").read_text("utf-8"), "utf-8")
+    click.echo(f"wrote {out}; try: harness plan --matrix {out}", err=True)
+
+
+if __name__ == "__main__":
+    main()

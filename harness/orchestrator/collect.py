@@ -1,0 +1,223 @@
+"""From the store to the result record: every planned cell becomes a row, whatever became of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from harness import __version__, stats
+from harness.catalog import ROOT, Catalog
+from harness.matrix.plan import Plan, PlannedCell
+from harness.orchestrator import machine
+from harness.orchestrator.engines import Engine
+from harness.orchestrator.run import Failure
+from harness.orchestrator.store import Entry, Store, hash_of
+from harness.results import (
+    Artifact,
+    Cell,
+    Environment,
+    Generation,
+    Image,
+    Latency,
+    Memory,
+    Overhead,
+    PassRecord,
+    Phase,
+    Quality,
+    Results,
+    Round,
+    Status,
+)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """Reads what the steps of a plan left in the store."""
+
+    plan: Plan
+    catalog: Catalog
+    engine: Engine
+    engine_reason: str
+    store: Store
+    failures: Mapping[str, Failure]
+
+    def results(self, matrix_text: str) -> Results:
+        """The record of the whole run."""
+        matrix = self.plan.matrix
+        return Results(
+            title=matrix.report.title,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            language=matrix.report.language,
+            baseline=matrix.report.baseline.model_dump(),
+            environment=Environment(
+                **machine.describe(),
+                engine=self.engine.name,
+                engine_version=self.engine.version,
+                engine_reason=self.engine_reason,
+                harness_version=__version__,
+                source_revision=machine.source_revision(ROOT),
+            ),
+            overhead=self._overhead(),
+            seed=matrix.measure.seed,
+            matrix=matrix_text,
+            cells=[self._cell(planned) for planned in self.plan.cells],
+        )
+
+    def _overhead(self) -> Overhead | None:
+        records = [entry.record() for key in self.plan.overhead if (entry := self.store.find(key))]
+        if not records:
+            return None
+        medians = [statistics.median(record["latency"]["nanoseconds"]) for record in records]
+        # One sample of text generation is a whole request: a prefill and one decode per generated token.
+        per_call = statistics.median(medians) / records[0]["calls_per_sample"]
+        return Overhead(per_call_us=per_call / 1e3, rounds=len(records))
+
+    # --- rows --------------------------------------------------------------------------------------------------------
+
+    def _cell(self, planned: PlannedCell) -> Cell:
+        cell = planned.cell
+        base = {
+            "id": cell.id,
+            "model": cell.model,
+            "task": planned.task,
+            "method": cell.method,
+            "runtime": cell.runtime,
+            "device": cell.device,
+            "workload": dict(cell.workload),
+        }
+        if planned.status:
+            return Cell(**base, status=Status(planned.status), reason=planned.reason)
+        entries = [entry for key in planned.rounds if (entry := self.store.find(key))]
+        measured = self._measured(planned, entries) if entries else {}
+        failure = self._failure(planned)
+        if failure:
+            # What was measured before something failed is shown, but the row is not `ok`.
+            return Cell(
+                **base, **measured, status=failure.status, reason=failure.reason, log_tail=failure.log_tail
+            )
+        if len(entries) < len(planned.rounds):
+            return Cell(**base, **measured, status=Status.SKIPPED, reason="not measured yet: the run was stopped")
+        return Cell(**base, **measured, status=Status.OK)
+
+    def _failure(self, planned: PlannedCell) -> Failure | None:
+        for key in (planned.artifact, *planned.leaves):
+            if key and key in self.failures:
+                return self.failures[key]
+        return None
+
+    def _measured(self, planned: PlannedCell, entries: Sequence[Entry]) -> dict[str, Any]:
+        records = [entry.record() for entry in entries]
+        first, receipt = records[0], entries[0].receipt
+        memory = _memory([record["memory"] for record in records])
+        vram = [record["vram"]["peak_bytes"] for record in records]
+        runtime = self.catalog.runtimes[planned.cell.runtime]
+        noisy = sum(record["latency"]["noisy"] is not None for record in records)
+        caveats = [*self.engine.caveats]
+        if noisy:
+            caveats.append(f"{noisy} of {len(records)} rounds noisy: {_first_noise(records)}")
+        return {
+            "weights_bytes": first["weights_bytes"],
+            "latency_ms": _latency(records),
+            "generation": _generation(records, dict(planned.cell.workload)),
+            "ram_bytes": memory.peak_rss_bytes,
+            "memory": memory,
+            "vram_bytes": None if None in vram else round(statistics.median(vram)),
+            "vram_reason": first["vram"]["reason"],
+            "quality": self._quality(planned),
+            "arithmetic": first["arithmetic"],
+            "phases": _phases([record["phases"] for record in records]),
+            "artifact": self._artifact(planned),
+            "image": Image(
+                name=runtime.image.name,
+                reference=receipt["reference"],
+                digest=receipt["digest"],
+                source_hash=receipt["source_hash"],
+            ),
+            "versions": entries[0].status["versions"],
+            "threads": self.plan.matrix.limits.cpus,
+            "engine": receipt["engine"],
+            "caveats": caveats,
+            "command": receipt["by_hand"].replace("CELL", f"'{planned.cell.id}'"),
+            "measured_at": first["measured_at"],
+        }
+
+    def _quality(self, planned: PlannedCell) -> Quality | None:
+        entry = self.store.find(planned.evaluation) if planned.evaluation else None
+        if entry is None:
+            return None
+        record = entry.record()
+        return Quality(**{name: record[name] for name in Quality.model_fields})
+
+    def _artifact(self, planned: PlannedCell) -> Artifact | None:
+        entry = self.store.find(planned.artifact) if planned.artifact else None
+        if entry is None:
+            return None
+        manifest = entry.manifest
+        return Artifact(
+            hash=hash_of(entry.receipt["files"]),
+            format=manifest["format"],
+            precision=manifest["precision"],
+            passes=[PassRecord(**record) for record in manifest["passes"]],
+            provenance=manifest["provenance"],
+        )
+
+
+def _latency(records: Sequence[Mapping[str, Any]]) -> Latency:
+    rounds = []
+    for record in records:
+        samples = [ns / 1e6 for ns in record["latency"]["nanoseconds"]]
+        rounds.append(
+            Round(
+                samples_ms=samples,
+                median_ms=statistics.median(samples),
+                ended_by=record["latency"]["ended_by"],
+                warmup_calls=record["latency"]["warmup_calls"],
+                noisy=record["latency"]["noisy"],
+            )
+        )
+    everything = [sample for round_ in rounds for sample in round_.samples_ms]
+    medians = [round_.median_ms for round_ in rounds]
+    return Latency(
+        p50=statistics.median(medians),
+        p90=stats.percentile(everything, 90),
+        p99=stats.percentile(everything, 99),
+        interval=stats.round_interval(medians),
+        rounds=rounds,
+    )
+
+
+def _generation(records: Sequence[Mapping[str, Any]], workload: Mapping[str, int]) -> Generation | None:
+    if not records[0]["generation"]:
+        return None
+    prefill = [ns / 1e9 for record in records for ns in record["generation"]["prefill_ns"]]
+    decode = [ns / 1e9 for record in records for ns in record["generation"]["decode_ns"]]
+    return Generation(
+        first_token_ms=statistics.median(prefill) * 1e3,
+        prefill_tokens_per_s=workload["batch"] * workload["prompt_tokens"] / statistics.median(prefill),
+        decode_tokens_per_s=workload["batch"] * workload["generated_tokens"] / statistics.median(decode),
+    )
+
+
+def _memory(records: Sequence[Mapping[str, int | None]]) -> Memory:
+    def middle(name: str) -> int | None:
+        values = [value for record in records if (value := record[name]) is not None]
+        return round(statistics.median(values)) if values else None
+
+    return Memory(**{name: middle(name) for name in Memory.model_fields})  # type: ignore[arg-type]  # pydantic checks it
+
+
+def _phases(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Phase]:
+    return {
+        name: Phase(
+            seconds=statistics.median(record[name]["seconds"] for record in records),
+            peak_rss_bytes=records[0][name]["peak_rss_bytes"],
+        )
+        for name in records[0]
+    }
+
+
+def _first_noise(records: Sequence[Mapping[str, Any]]) -> str:
+    return next(record["latency"]["noisy"] for record in records if record["latency"]["noisy"])

@@ -1,0 +1,80 @@
+"""The machine that measured: recorded once per run, for the report and for keeping hosts apart."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+#: Instruction sets that change what compressed models gain.
+_FLAGS = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16",
+    "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+def describe() -> dict[str, Any]:
+    """The fields of ``results.Environment`` that are the machine's own."""
+    cpu, flags = _cpu()
+    memory = psutil.virtual_memory().total
+    gpus = _gpus()
+    identity = f"{cpu}|{psutil.cpu_count()}|{memory >> 30}|{gpus}|{platform.node()}"
+    return {
+        "host": hashlib.sha256(identity.encode()).hexdigest()[:12],
+        "cpu": cpu,
+        "cpu_count": psutil.cpu_count() or 1,
+        "cpu_flags": flags,
+        "memory_bytes": memory,
+        "gpu": gpus,
+        "system": _system(),
+        "kernel": platform.release(),
+        "governor": _governor(),
+    }
+
+
+def _cpu() -> tuple[str, list[str]]:
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return platform.processor() or platform.machine(), []
+    name = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.M)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.M)
+    known = set(flags[1].split()) if flags else set()
+    return (name[1] if name else platform.machine()), [flag for flag in _FLAGS if flag in known]
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
+
+
+def _governor() -> str | None:
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text("utf-8").strip()
+    except OSError:
+        return None
+
+
+def _gpus() -> list[str]:
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def source_revision(root: Path) -> str | None:
+    """The git commit of the harness, with ``+`` where files differ from it; None outside a checkout."""
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude", "*"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
