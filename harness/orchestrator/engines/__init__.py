@@ -1,6 +1,6 @@
 """Engines: where a step runs. All keep one contract, so that the same step folder runs under any of them.
 
-A step folder holds ``step.json`` (the spec, the same under every engine), ``out/`` and, written last by the step itself,
+A step folder holds ``step.json`` (the spec, the same under every engine), ``out/`` and, written last by the step,
 ``status.json``. A step succeeded only if its ``status.json`` says so; what an engine returns is a hint for the reason.
 """
 
@@ -72,6 +72,9 @@ class Engine(Protocol):
     def command(self, job: Job) -> str:
         """The command that a person can paste to repeat the job."""
 
+    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+        """The command that measures ``./artifact`` in a runtime image, without the orchestrator, under the same limits."""
+
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         """Run to the end, log to ``job.step/log.txt``, hand every line to ``on_line``. Returns also after ``kill``."""
 
@@ -80,3 +83,29 @@ class Engine(Protocol):
 
     def reap(self) -> int:
         """Remove what a dead run left behind (containers by label); how many."""
+
+
+def choose(name: str, work: Path) -> tuple[Engine, str]:
+    """The engine for ``auto``, ``docker``, ``venv`` or ``host``, and one sentence that says why.
+
+    ``auto`` takes Docker where an engine answers, else ``venv``. An engine that is there but refuses us is an
+    EnvironmentProblem, never a silent fallback: who installed Docker wants its isolation.
+    """
+    from harness.orchestrator.engines.docker import DockerEngine, NoEngine, endpoint, probe
+    from harness.orchestrator.engines.host import HostEngine
+    from harness.orchestrator.engines.venv import VenvEngine
+
+    if name == "host":
+        return HostEngine(work), "host engine: asked for; steps run in the current Python"
+    if name == "venv":
+        return VenvEngine(work), "venv engine: asked for; steps run in virtual environments"
+    host = endpoint()
+    try:
+        version = probe(host)
+    except NoEngine as missing:
+        if name == "docker":
+            raise
+        return VenvEngine(
+            work
+        ), f"venv engine: {missing.problem}; steps run in virtual environments, with weaker limits"
+    return DockerEngine(work, host, version), f"docker engine: Docker Engine {version} answers at {host}"

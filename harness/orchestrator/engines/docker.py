@@ -1,0 +1,315 @@
+"""The Docker engine: every step in a fresh container without network, privileges or a writable root."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import shlex
+import socket
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from harness.catalog import Image
+from harness.errors import EnvironmentProblem
+from harness.orchestrator.engines import Environment, Job, Limits, Outcome
+from harness.orchestrator.engines.job import arguments, cpu_set, keep_log, thread_variables
+from harness.orchestrator.images import LABEL, ImageBuilder, reference
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.types import DeviceRequest
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+PING_TIMEOUT_S = 5.0
+API_TIMEOUT_S = 120
+WAIT_SLICE_S = 600
+PIDS_LIMIT = 1024
+SHM_BYTES = 256 * 2**20
+LOG_SIZE = "64m"
+TMPFS = "rw,exec,nosuid,nodev,size=1g"
+USER_ID = 10001  # of the user ``matrix`` in the base image
+RUN_LABEL = f"{LABEL}.run"
+
+
+class NoEngine(EnvironmentProblem):
+    """Nothing answers where a Docker Engine was looked for."""
+
+
+def endpoint() -> str:
+    """Where the engine listens: DOCKER_HOST, the current context of the docker command, or the default socket."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    try:
+        name = (
+            os.environ.get("DOCKER_CONTEXT") or json.loads((home / "config.json").read_text("utf-8"))["currentContext"]
+        )
+        folder = home / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+        return str(json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError):
+        return DEFAULT_HOST
+
+
+def probe(host: str) -> str:
+    """The version of the engine at ``host``. Raises NoEngine, or EnvironmentProblem where one refuses us."""
+    if not host.startswith("unix://"):
+        return _probe_remote(host)
+    path = host.removeprefix("unix://")
+    connection = http.client.HTTPConnection("localhost", timeout=PING_TIMEOUT_S)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.settimeout(PING_TIMEOUT_S)
+    try:
+        connection.sock.connect(path)
+        connection.request("GET", "/version")
+        return str(json.loads(connection.getresponse().read())["Version"])
+    except PermissionError as error:
+        raise EnvironmentProblem(
+            f"a Docker Engine listens at {path}, but this user may not use it",
+            'add yourself to its group (sudo usermod -aG docker "$USER", then log in again), '
+            "use rootless Docker, or choose --engine venv",
+        ) from error
+    except TimeoutError as error:
+        raise NoEngine(f"the Docker Engine at {path} did not answer within {PING_TIMEOUT_S:g} s") from error
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        raise NoEngine(f"no Docker Engine answers at {path}", "start it: sudo systemctl start docker") from error
+    finally:
+        connection.close()
+
+
+def _probe_remote(host: str) -> str:
+    from docker.errors import DockerException
+
+    try:
+        return str(_client(host, int(PING_TIMEOUT_S)).version()["Version"])
+    except (DockerException, OSError) as error:
+        raise NoEngine(f"no Docker Engine answers at {host}", "is DOCKER_HOST right?") from error
+
+
+def _client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
+    """TLS is set by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command."""
+    import docker
+
+    return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})
+
+
+class DockerEngine:
+    """One job at a time, each in its own container."""
+
+    name = "docker"
+    caveats: tuple[str, ...] = ()
+
+    def __init__(self, work: Path, host: str, version: str | None) -> None:
+        self.work = work.resolve()
+        self.host = host
+        self.version = version
+        self._container: str | None = None
+        self._killed = False
+        self._timed_out = False
+
+    @cached_property
+    def client(self) -> DockerClient:
+        """The SDK's client; importing it takes a quarter of a second, so it waits until something must run."""
+        return _client(self.host)
+
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        return dict(self.client.info())
+
+    @cached_property
+    def _builder(self) -> ImageBuilder:
+        return ImageBuilder(self.client, self.work)
+
+    def missing(self, image: Image) -> bool:
+        """Whether no image with exactly these sources is there."""
+        return self._builder.find(image) is None
+
+    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+        """Build the base and the image where they are missing."""
+        return Environment(image, reference(image), self._builder.ensure(image, say))
+
+    def devices(self) -> dict[str, str | None]:
+        """``cuda`` needs NVIDIA's container toolkit in the engine, and a driver."""
+        reason = None
+        if "nvidia" not in (self._info.get("Runtimes") or {}):
+            reason = "the Docker Engine has no NVIDIA runtime (NVIDIA Container Toolkit)"
+        elif not Path("/proc/driver/nvidia/version").exists():
+            reason = "this machine has no NVIDIA driver"
+        return {"cpu": None, "cuda": reason}
+
+    def command(self, job: Job) -> str:
+        """The ``docker run`` line with the same limits, mounts and arguments as ``run`` uses."""
+        volumes = [word for mount in _mounts(job) for word in ("--volume", ":".join(mount))]
+        words = [*self._docker_run(job.limits, job.device), *volumes, job.environment.reference, *_arguments(job)]
+        return shlex.join(words)
+
+    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+        """``docker run`` of the image on ``./artifact``."""
+        options = ["--threads", str(limits.cpus), "--device", device]
+        words = [*self._docker_run(limits, device), "--volume", "./artifact:/artifact:ro", environment.reference]
+        return shlex.join([*words, "/artifact", *options])
+
+    def _docker_run(self, limits: Limits, device: str) -> list[str]:
+        memory = str(limits.memory_bytes)
+        words = ["docker", "run", "--rm", "--init", "--network", "none", "--read-only", "--tmpfs", f"/tmp:{TMPFS}"]
+        words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(PIDS_LIMIT)]
+        words += ["--memory", memory, "--memory-swap", memory, "--shm-size", str(SHM_BYTES)]
+        words += ["--cpuset-cpus", cpu_set(limits.cpus), "--user", self._user()]
+        words += ["--gpus", "all"] if device == "cuda" else []
+        for name, value in thread_variables(limits.cpus).items():
+            words += ["--env", f"{name}={value}"]
+        return words
+
+    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """Run to the end. The container is inspected before it is removed, and removed whatever happens."""
+        self._killed = self._timed_out = False
+        _hand_over(job.step, self._user())
+        container = self._create(job)
+        self._container = container
+        timer = threading.Timer(job.limits.timeout_s, self._time_out)
+        since = int(time())
+        started = perf_counter()
+        try:
+            self.client.api.start(container)
+            if self._killed:  # between create and start there was nothing to kill
+                self.kill()
+            timer.start()
+            keep_log(self.client.api.logs(container, stream=True, follow=True), job, on_line)
+            state = self._wait(container)
+            seconds = perf_counter() - started
+            oom = not self._killed and (bool(state.get("OOMKilled")) or self._oom_event(container, since))
+            return Outcome(int(state["ExitCode"]), seconds, oom, self._timed_out)
+        finally:
+            timer.cancel()
+            self._container = None
+            self._remove(container)
+
+    def kill(self) -> None:
+        """End the container that runs now."""
+        from docker.errors import APIError
+
+        if (container := self._container) is not None:
+            self._killed = True
+            with contextlib.suppress(APIError):  # it may just have ended by itself
+                self.client.api.kill(container)
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self.kill()
+
+    def reap(self) -> int:
+        """Remove the containers of runs on this machine whose process is gone."""
+        containers = self.client.api.containers(all=True, filters={"label": RUN_LABEL})
+        orphans = [found["Id"] for found in containers if _is_orphan(found["Labels"][RUN_LABEL])]
+        for orphan in orphans:
+            self._remove(orphan)
+        return len(orphans)
+
+    def _create(self, job: Job) -> str:
+        from docker.types import LogConfig
+
+        api = self.client.api
+        memory = job.limits.memory_bytes
+        host = api.create_host_config(
+            mem_limit=memory,
+            memswap_limit=memory,
+            cpuset_cpus=cpu_set(job.limits.cpus),
+            pids_limit=PIDS_LIMIT,
+            shm_size=SHM_BYTES,
+            network_mode="none",
+            read_only=True,
+            tmpfs={"/tmp": TMPFS},
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            init=True,
+            binds=[":".join(mount) for mount in _mounts(job)],
+            device_requests=_device_requests(job.device),
+            log_config=LogConfig(type="json-file", config={"max-size": LOG_SIZE}),
+        )
+        container = api.create_container(
+            job.environment.reference,
+            command=_arguments(job),
+            user=self._user(),
+            environment=thread_variables(job.limits.cpus),
+            labels={RUN_LABEL: run_label(), f"{LABEL}.step": job.step.name},
+            host_config=host,
+        )
+        return str(container["Id"])
+
+    def _wait(self, container: str) -> dict[str, Any]:
+        """The container's final state. The SDK's wait gives up after a while; whether it runs is then looked up."""
+        from requests.exceptions import ConnectionError, ReadTimeout
+
+        while True:
+            with contextlib.suppress(ConnectionError, ReadTimeout):
+                self.client.api.wait(container, timeout=WAIT_SLICE_S)
+            state: dict[str, Any] = self.client.api.inspect_container(container)["State"]
+            if not state["Running"]:
+                return state
+
+    def _oom_event(self, container: str, since: int) -> bool:
+        """Whether the engine saw an out-of-memory kill in this container; not every engine sets the flag."""
+        filters = {"container": container, "event": "oom"}
+        return any(True for _ in self.client.api.events(since=since, until=int(time()) + 1, filters=filters))
+
+    def _remove(self, container: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            self.client.api.remove_container(container, force=True, v=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # gone, or being removed already
+                raise
+
+    def _user(self) -> str:
+        """Ourselves, so that results belong to us; never root, but where root stands for us (rootless Docker)."""
+        if any("rootless" in option for option in self._info.get("SecurityOptions") or ()):
+            return "0:0"
+        return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{USER_ID}:{USER_ID}"
+
+
+def _mounts(job: Job) -> list[tuple[str, str, str]]:
+    inputs = [(str(path.resolve()), f"/inputs/{name}", "ro") for name, path in job.inputs.items()]
+    return [(str(job.step.resolve()), "/step", "rw"), *inputs]
+
+
+def _arguments(job: Job) -> list[str]:
+    return arguments("/step", {name: f"/inputs/{name}" for name in job.inputs})
+
+
+def _device_requests(device: str) -> list[DeviceRequest] | None:
+    from docker.types import DeviceRequest
+
+    return [DeviceRequest(count=-1, capabilities=[["gpu"]])] if device == "cuda" else None
+
+
+def _hand_over(step: Path, user: str) -> None:
+    """Give the step's folder to the container's user where that is somebody else (we are root)."""
+    uid, gid = map(int, user.split(":"))
+    if os.getuid() == 0 and uid != 0:
+        for path in (step, *step.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def run_label() -> str:
+    """Which process a container belongs to: machine, process id, and when the process started (ids are used again)."""
+    me = psutil.Process()
+    return f"{socket.gethostname()}/{me.pid}/{me.create_time():.0f}"
+
+
+def _is_orphan(label: str) -> bool:
+    machine, pid, started = label.rsplit("/", 2)
+    if machine != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 5
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,221 @@
+"""Docker images: what goes into them, when they are built, and how.
+
+An image is built when no image with its source hash is there, and only then. The build context is a plain folder
+below ``work/contexts``: ``docker build .matrix/contexts/runtimes-onnxruntime`` makes the same image by hand.
+Nothing here imports docker at the top; the client is handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.catalog import CODE, PACKAGE, Image
+from harness.errors import BuildFailed, EnvironmentProblem
+from harness.orchestrator.wheels import WheelCache, image_target, link
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+NAMESPACE = "compression-matrix"
+LABEL = "org.compression-matrix"
+LOG_TAIL_LINES = 40
+
+
+def repository(image: Image) -> str:
+    """Such as ``compression-matrix/runtimes-onnxruntime``."""
+    return f"{NAMESPACE}/{image.name.replace('/', '-')}"
+
+
+def reference(image: Image) -> str:
+    """The tag that stands for exactly these sources."""
+    return f"{repository(image)}:{image.source_hash[:12]}"
+
+
+def base_hash(base: Path) -> str:
+    """What the base image depends on; ``debootstrap.sh`` computes the same."""
+    sources = (base / "Dockerfile").read_bytes() + (base / "debootstrap.sh").read_bytes()
+    return hashlib.sha256(sources).hexdigest()[:12]
+
+
+def assemble_code(image: Image, folder: Path) -> None:
+    """Write the code that an image carries: ``harness/`` (the subset for its kind), ``image/``, ``smoke.py``.
+
+    The folder appears all at once. Files are copies with plain permissions, whatever the umask of the checkout was.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for name in CODE[image.kind]:
+        _copy(PACKAGE / name, partial / "harness" / name)
+    _copy(image.path, partial / "image")
+    (partial / "image" / "Dockerfile").unlink(missing_ok=True)
+    (partial / "smoke.py").write_text(image.smoke + "\n", "utf-8")
+    for path in (partial, *partial.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile)
+    else:
+        shutil.copyfile(source, target)
+
+
+def assemble_context(image: Image, wheels: list[Path], folder: Path) -> None:
+    """Write a whole build context: the code, the lock file, the wheels, the Dockerfile."""
+    assemble_code(image, folder)
+    shutil.copyfile(image.path / "Dockerfile", folder / "Dockerfile")
+    shutil.copyfile(image.requirements, folder / "requirements.txt")
+    link(wheels, folder / "wheels")
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One ``docker build``."""
+
+    subject: str
+    context: Path
+    tag: str
+    arguments: Mapping[str, str]
+
+
+class ImageBuilder:
+    """Finds and builds images with one Docker Engine; contexts, wheels and logs lie below ``work``."""
+
+    def __init__(self, client: DockerClient, work: Path) -> None:
+        self.client = client
+        self.work = work
+
+    def find(self, image: Image) -> str | None:
+        """The engine's id of the image with exactly these sources, or None."""
+        return self._labelled(reference(image), "source-hash", image.source_hash)
+
+    def ensure(self, image: Image, say: Callable[[str], None]) -> str:
+        """Build what is missing; return the engine's id. Raises BuildFailed or EnvironmentProblem."""
+        if found := self.find(image):
+            return found
+        base = self.ensure_base(image.path.parent.parent / "base", say)
+        machine = str(self.client.info().get("Architecture", "x86_64"))
+        wheels = WheelCache(self.work / "wheels").fetch(image.requirements, image_target(machine), say)
+        context = self.work / "contexts" / image.name.replace("/", "-")
+        context.parent.mkdir(parents=True, exist_ok=True)
+        assemble_context(image, wheels, context)
+        say(f"building the image of {image.name}")
+        arguments = {
+            "BASE": base,
+            "VERSION": __version__,
+            "SOURCE_HASH": image.source_hash,
+            "ENVIRONMENT_HASH": image.environment_hash,
+        }
+        self._build(_Build(image.name, context, reference(image), arguments))
+        self.client.api.tag(reference(image), repository(image), "latest")
+        self._prune_old_stages(image)
+        built = self.find(image)
+        if built is None:
+            raise BuildFailed(
+                f"{image.name} was built, but its label source-hash is missing", "keep the LABEL of its Dockerfile"
+            )
+        return built
+
+    def ensure_base(self, base: Path, say: Callable[[str], None]) -> str:
+        """The tag of the base image, built from its Dockerfile where no image of this hash is there."""
+        wanted = base_hash(base)
+        tag = f"{NAMESPACE}/base:{wanted}"
+        if self._labelled(tag, "base-hash", wanted):
+            return tag
+        say("building the base image")
+        try:
+            self._build(_Build("base", base, tag, {"BASE_HASH": wanted}))
+        except BuildFailed as failure:
+            raise EnvironmentProblem(
+                f"the base image could not be built, perhaps because no image registry answers: {failure.problem}",
+                "make it from Debian packages, without a registry: nox -s base",
+            ) from failure
+        self.client.api.tag(tag, f"{NAMESPACE}/base", "latest")
+        return tag
+
+    def _labelled(self, tag: str, label: str, value: str) -> str | None:
+        from docker.errors import ImageNotFound
+
+        try:
+            found = self.client.images.get(tag).attrs
+        except ImageNotFound:
+            return None
+        labels = (found.get("Config") or {}).get("Labels") or {}
+        return str(found["Id"]) if labels.get(f"{LABEL}.{label}") == value else None
+
+    def _build(self, build: _Build) -> None:
+        """Build by the engine's own builder, or by buildx where it has none. The tag appears at the end."""
+        from docker.errors import APIError
+
+        log = self.work / "logs" / f"build-{build.subject.replace('/', '-')}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            messages = self.client.api.build(
+                path=str(build.context),
+                tag=build.tag,
+                buildargs=dict(build.arguments),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            failure = _keep_build_log(messages, log)
+        except APIError as refused:
+            if not _wants_buildkit(refused):
+                raise BuildFailed(f"the engine refused to build {build.subject}: {refused.explanation}") from refused
+            failure = _buildx(build, log)
+        if failure is not None:
+            raise _explain(build.subject, failure, log)
+
+    def _prune_old_stages(self, image: Image) -> None:
+        """Drop the untagged build stages of this image's former environments; the present one makes rebuilds cheap."""
+        own = f"{LABEL}.image={image.name}"
+        old = f"{LABEL}.environment-hash={image.environment_hash}"
+        self.client.images.prune({"dangling": True, "label": [own], "label!": [old]})
+
+
+def _keep_build_log(messages: Iterable[Mapping[str, Any]], log: Path) -> str | None:
+    """Write what the builder says to ``log``; return its error message, or None where it succeeded."""
+    failure = None
+    with log.open("w", encoding="utf-8") as file:
+        for message in messages:
+            file.write(message.get("stream", ""))
+            if "error" in message:
+                failure = str(message["error"])
+                file.write(failure + "\n")
+    return failure
+
+
+def _wants_buildkit(refused: Any) -> bool:
+    """Whether the engine has no classic builder: unknown endpoint, not implemented, or it says so."""
+    return refused.status_code in (404, 405, 501) or "buildkit" in str(refused.explanation).lower()
+
+
+def _buildx(build: _Build, log: Path) -> str | None:
+    words = ["docker", "buildx", "build", "--load", "--provenance=false", "--sbom=false", "--progress=plain"]
+    words += ["--tag", build.tag, *(w for k, v in build.arguments.items() for w in ("--build-arg", f"{k}={v}"))]
+    with log.open("wb") as file:
+        try:
+            code = subprocess.run([*words, str(build.context)], stdout=file, stderr=subprocess.STDOUT).returncode
+        except FileNotFoundError:
+            return "the engine has no classic builder, and there is no docker command with buildx"
+    return f"docker buildx build ended with {code}" if code else None
+
+
+def _explain(subject: str, failure: str, log: Path) -> EnvironmentProblem:
+    text = log.read_text("utf-8", "replace")
+    if "no space left on device" in text.lower():
+        return EnvironmentProblem(
+            f"the disk is full: {subject} could not be built", "free some space: docker system prune, harness clean"
+        )
+    tail = "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+    return BuildFailed(f"{subject} could not be built: {failure}", f"the whole log: {log}", tail)
