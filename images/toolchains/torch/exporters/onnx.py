@@ -1,0 +1,146 @@
+"""hf checkpoint -> ONNX graph: encoders and image models by transformers' exporter, language models by the GenAI builder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from harness.cards import ExporterCard, Form
+from harness.toolchain import Artifact, Context, ConversionError, Made
+
+CARD = ExporterCard(
+    name="onnx",
+    summary="export to an ONNX graph with dynamic batch and sequence, fused for ONNX Runtime",
+    accepts=(Form("hf", "fp32"),),
+    makes=Form("onnx", "fp32"),
+    source="https://huggingface.co/docs/transformers/exporters, https://onnxruntime.ai/docs/genai/howto/build-model.html",
+    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+)
+
+#: Largest difference of two logits that fp32 rounding in another order explains, relative to the largest logit.
+TOLERANCE = 1e-3
+SENTENCE = "Marie Curie met the council of Warsaw on Tuesday to discuss the new water supply of the city."
+
+
+def export(source: Artifact, out: Path, context: Context) -> Made:
+    """Export, then run both models on the same inputs, at a batch and a length that the export did not see.
+
+    Raises ConversionError where the logits differ by more than rounding.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    model = _model(source.path, context.task)
+    context.progress(0.1, "exporting")
+    if context.task == "text-generation":
+        extra = _build_language_model(source.path, out)
+    else:
+        _export_graph(model, _inputs(source.path, config, context.task, batch=2), out)
+        extra = {}
+    context.progress(0.8, "comparing")
+    difference = _compare(model, out, _inputs(source.path, config, context.task, batch=3), extra)
+    weights = [file.name for file in (out / "model.onnx", out / "model.onnx.data") if file.exists()]
+    return Made(weights, effect={"max_abs_logit_difference": difference}, extra=extra)
+
+
+def _model(path: Path, task: str) -> Any:
+    import transformers
+
+    auto = {
+        "text-generation": transformers.AutoModelForCausalLM,
+        "token-classification": transformers.AutoModelForTokenClassification,
+        "text-classification": transformers.AutoModelForSequenceClassification,
+        "image-classification": transformers.AutoModelForImageClassification,
+    }[task]
+    return auto.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
+
+
+def _inputs(path: Path, config: Any, task: str, batch: int) -> dict[str, Any]:
+    """Text through the model's own tokenizer, or smooth random images; ``batch`` also varies the length."""
+    import torch
+    from transformers import AutoTokenizer
+
+    if task == "image-classification":
+        size = getattr(config, "image_size", None) or 32
+        coarse = torch.rand(batch, config.num_channels, 4, 4, generator=torch.Generator().manual_seed(batch))
+        return {"pixel_values": torch.nn.functional.interpolate(coarse, size, mode="bilinear")}
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    encoded = tokenizer([" ".join([SENTENCE] * batch)] * batch, return_tensors="pt")
+    return {"input_ids": encoded["input_ids"]} if task == "text-generation" else dict(encoded)
+
+
+def _export_graph(model: Any, inputs: dict[str, Any], out: Path) -> None:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from transformers.exporters import OnnxConfig, OnnxExporter
+
+    exporter = OnnxExporter()
+    exported = exporter.export(model, inputs, OnnxConfig(dynamic=True, ort_fusions="cpu"))
+    # Stack traces of every node would outweigh the weights of a small model.
+    ClearMetadataAndDocStringPass()(exported.program)
+    exporter.save_program(exported.program, out / "model.onnx")
+
+
+def _build_language_model(path: Path, out: Path) -> dict[str, Any]:
+    """Build the graph with its fused attention; returns what the adapter must know of the cache."""
+    builder = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-p", "fp32", "-e", "cpu"]
+    with TemporaryDirectory() as cache:
+        subprocess.run([*builder, "-i", path, "-o", out, "-c", cache], check=True)
+    decoder = json.loads((out / "genai_config.json").read_text("utf-8"))["model"]["decoder"]
+    _limit_logits(out / "model.onnx")
+    return {"key_value_heads": decoder["num_key_value_heads"], "head_size": decoder["head_size"]}
+
+
+def _limit_logits(file: Path) -> None:
+    """Add the input ``logits_to_keep`` [1]: only so many last positions go through the head, 0 means all.
+
+    The same meaning as the parameter of that name in transformers; without it a prefill would multiply every position by
+    the whole vocabulary. Weights are in the external data file and stay untouched.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.load(file, load_external_data=False)
+    graph = model.graph
+    (head,) = (node for node in graph.node if "logits" in node.output)
+    constants = {"keep_end": np.iinfo(np.int64).max, "keep_axis": 1}
+    graph.initializer.extend(helper.make_tensor(k, TensorProto.INT64, [1], [v]) for k, v in constants.items())
+    graph.input.append(helper.make_tensor_value_info("logits_to_keep", TensorProto.INT64, [1]))
+    position = list(graph.node).index(head)
+    graph.node.insert(position, helper.make_node("Neg", ["logits_to_keep"], ["keep_start"], "keep_start"))
+    kept = helper.make_node("Slice", [head.input[0], "keep_start", *constants], ["kept"], "keep_last_positions")
+    graph.node.insert(position + 1, kept)
+    head.input[0] = "kept"
+    for output in graph.output:
+        if output.name == "logits":
+            output.type.tensor_type.shape.dim[1].dim_param = "logits_length"
+    onnx.save(model, file)
+
+
+def _compare(model: Any, out: Path, inputs: dict[str, Any], extra: dict[str, Any]) -> float:
+    """The largest absolute difference of the logits; raises ConversionError where it is more than rounding."""
+    import onnxruntime
+    import torch
+
+    with torch.inference_mode():
+        expected = model(**inputs).logits.numpy()
+    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    feed = {name: tensor.numpy() for name, tensor in inputs.items()}
+    for value in session.get_inputs():
+        if value.name.startswith("past_key_values."):
+            shape = (len(expected), extra["key_value_heads"], 0, extra["head_size"])
+            feed[value.name] = np.zeros(shape, np.float32)
+        elif value.name == "attention_mask":
+            feed.setdefault(value.name, np.ones_like(feed["input_ids"]))
+        elif value.name == "logits_to_keep":
+            feed[value.name] = np.zeros(1, np.int64)
+    (actual,) = session.run(["logits"], {value.name: feed[value.name] for value in session.get_inputs()})
+    difference = float(np.abs(expected - actual).max())
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ConversionError(f"the ONNX graph differs from the checkpoint: logits by up to {difference:.3g}")
+    return difference
