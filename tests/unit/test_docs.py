@@ -1,0 +1,105 @@
+"""The documentation is true: what it lists is what there is, and its examples fit the contracts."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import cards, results
+from harness.catalog import ROOT, load_catalog
+from harness.errors import Exit
+from harness.matrix import expand, spec
+
+DOCS = ROOT / "docs"
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+def code_blocks(page: Path, language: str) -> list[str]:
+    found = re.finditer(rf"^( *)```{language}\n(.*?)^ *```", page.read_text("utf-8"), re.M | re.S)
+    return [textwrap.dedent(block[2]) for block in found]
+
+
+def run_block(block: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_every_example_is_a_valid_matrix_with_cells(file: Path) -> None:
+    assert expand.expand(spec.load(file, load_catalog()))
+
+
+def test_there_are_examples() -> None:
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("block", code_blocks(DOCS / "matrix.md", "yaml"))
+def test_yaml_in_the_reference_fits_the_file(block: str) -> None:
+    whole = yaml.safe_load(code_blocks(DOCS / "matrix.md", "yaml")[1])
+    spec.Matrix.model_validate({**whole, **(yaml.safe_load(block) or {})})
+
+
+@pytest.mark.parametrize(
+    ("file", "schema", "command"),
+    [
+        ("matrix.schema.json", spec.json_schema, "harness schema > docs/matrix.schema.json"),
+        ("results.schema.json", results.json_schema, "harness schema results > docs/results.schema.json"),
+    ],
+)
+def test_published_schemas_are_those_of_the_code(file: str, schema: Any, command: str) -> None:
+    assert json.loads((DOCS / file).read_text("utf-8")) == schema(), f"write it again: {command}"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [spec.Matrix, spec.Model, spec.Limits, spec.Measure, spec.Report, spec.Include],
+    ids=lambda part: part.__name__,
+)
+def test_the_reference_names_every_key(part: Any) -> None:
+    text = (DOCS / "matrix.md").read_text("utf-8")
+    assert [key for key in part.model_fields if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("part", [results.Results, results.Cell, results.Round], ids=lambda part: part.__name__)
+def test_the_schema_page_names_every_field(part: Any) -> None:
+    text = (DOCS / "results.md").read_text("utf-8")
+    assert [key for key in part.model_fields if f"`{key}`" not in text] == []
+
+
+def test_every_status_is_explained_and_whether_it_fails_the_run() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| (yes|no) \|$", (DOCS / "statuses.md").read_text("utf-8"), re.M)
+    assert dict(rows) == {status.value: "yes" if status.failed else "no" for status in results.Status}
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = re.findall(r"^\| (\d+) \|", (DOCS / "statuses.md").read_text("utf-8"), re.M)
+    assert {int(code) for code in codes} == set(Exit) - {Exit.REGRESSION}
+
+
+def test_the_guide_s_runtime_fits_the_contract() -> None:
+    names = run_block(code_blocks(ROOT / "CONTRIBUTING.md", "python")[0])
+    assert isinstance(names["CARD"], cards.RuntimeCard)
+    assert {"load", "run", "precision", "close"} <= set(vars(names["Adapter"]))
+
+
+def test_the_guide_s_pass_fits_the_contract() -> None:
+    names = run_block(code_blocks(ROOT / "CONTRIBUTING.md", "python")[1])
+    card = names["CARD"]
+    assert isinstance(card, cards.PassCard)
+    assert [parameter.problem(parameter.default) for parameter in card.parameters.values()] == [None]
+    assert callable(names["apply"])
+
+
+def test_the_guide_s_data_set_splits_without_overlap(tmp_path: Path) -> None:
+    (tmp_path / "pang_lee_polarity.cor").write_text("".join(f"__label__neg review {n % 90}\n" for n in range(100)))
+    names = run_block(code_blocks(ROOT / "CONTRIBUTING.md", "python")[2])
+    train, held_out = (names["rows"](split, {"reviews": tmp_path}) for split in ("train", "evaluate"))
+    assert (len(train), len(held_out)) == (72, 18)
+    assert not {row["text"] for row in train} & {row["text"] for row in held_out}
