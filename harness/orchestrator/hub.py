@@ -37,6 +37,8 @@ def fetch(repository: str, revision: str, out: Path, *, trust: bool, say: Callab
         commit = info.sha or revision
         listed = [sibling.rfilename for sibling in info.siblings or []]
         wanted = [name for name in listed if PurePosixPath(name).suffix.lower() in WANTED | TRUSTED]
+        for name in wanted:
+            intake.require_inside(name, source)
         kept, left_out = intake.sift(wanted, source, trust=trust)
         if not any(PurePosixPath(name).suffix.lower() in intake.WEIGHTS | TRUSTED for name in kept):
             raise SourceError(f"{source}: holds no weights", "choose a repository with *.safetensors, *.gguf or *.onnx")

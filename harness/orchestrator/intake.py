@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from harness.errors import SourceError
 
@@ -38,6 +38,16 @@ def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], 
     if not everything:
         raise SourceError(f"{source}: holds no files", "check the path")
     return kept, left_out
+
+
+def require_inside(name: str, source: str) -> None:
+    """Raise SourceError for a name that would be written outside the folder it is meant for."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
+        raise SourceError(
+            f"{source}: unsafe entry {name!r}: it would write outside its folder",
+            "do not use this source: no honest tool makes one like it",
+        )
 
 
 def tell_left_out(source: str, left_out: list[str], say: Callable[[str], None]) -> list[str]:

@@ -148,6 +148,13 @@ def test_pickles_and_code_beside_safetensors_stay_on_the_hub(hub: TinyHub, tmp_p
     assert "modeling.py, pytorch_model.bin" in str(facts["notes"])
 
 
+def test_a_hub_cannot_write_outside_the_folder(hub: TinyHub, tmp_path: Path) -> None:
+    hub.repositories["org/evil"] = {**SAFE, "../../evil.json": b"{}"}
+    with pytest.raises(SourceError, match="unsafe entry"):
+        take("hf:org/evil", tmp_path / "out")
+    assert not list(tmp_path.rglob("evil.json"))
+
+
 def test_an_unknown_repository(hub: TinyHub, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has no repository 'org/missing'"):
         take("hf:org/missing", tmp_path / "out")
