@@ -1,0 +1,48 @@
+"""The report: what a run came to, as a page, as Markdown and as data. Everything is computed from ``Results``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from harness.report.charts import Key
+from harness.report.data import as_csv, as_json
+from harness.report.html import render_html
+from harness.report.markdown import render_charts, render_markdown
+from harness.report.table import build
+from harness.results import Results
+
+__all__ = ["render"]
+
+
+def render(results: Results, out: Path) -> list[Path]:
+    """Write ``index.html``, ``README.md``, ``results.json``, ``results.csv`` and the charts into the folder ``out``.
+
+    Each file is replaced atomically: a reader, or a killed run, never meets half a file. Returns what was written.
+    """
+    table = build(results)
+    key = Key(table.names("method"), table.names("runtime"))
+    charts = render_charts(table, key, results.language)
+    files = {
+        "results.json": as_json(results),
+        "results.csv": as_csv(table),
+        **charts,
+        "README.md": render_markdown(results, table, list(charts)),
+        "index.html": render_html(results, table),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    return [_replace(out / name, text) for name, text in files.items()]
+
+
+def _replace(path: Path, text: str) -> Path:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,282 @@
+"""Charts as SVG: quality against latency, and the samples of a cell's rounds.
+
+One drawing serves both outputs: inside the page it takes the page's colours and links to its rows; as a file it carries
+its own style and legend. Colours are those of Okabe & Ito 2008 ("Color universal design"), told apart by colour-blind
+readers; shape carries the runtime, so that nothing hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import numpy as np
+
+from harness.report import numbers, palette
+from harness.report.plot import Box, Scale, front, place_label, scale
+from harness.report.table import Group, Row
+from harness.report.text import one_line
+from harness.results import Latency, Status
+
+Say = Callable[..., str]
+
+STYLE = (Path(__file__).parent / "templates" / "chart.css").read_text("utf-8")
+
+#: Classes ``m0`` to ``m7`` of ``chart.css``: what is not changed in neutral, the rest in Okabe and Ito's order.
+COLOURS = 8
+SHAPES = ("circle", "square", "triangle", "diamond", "drop", "cross", "hexagon", "star")
+
+WIDTH, HEIGHT = 440, 330
+FRAME = Box(54, 16, WIDTH - 54 - 14, HEIGHT - 16 - 44)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What colour and shape stand for, the same in all charts of a report."""
+
+    methods: tuple[str, ...]
+    runtimes: tuple[str, ...]
+
+    def colour(self, method: str) -> str:
+        """The CSS class of a method."""
+        return f"m{self.methods.index(method) % COLOURS}"
+
+    def shape(self, runtime: str) -> str:
+        """The shape of a runtime."""
+        return SHAPES[self.runtimes.index(runtime) % len(SHAPES)]
+
+
+def plotted(group: Group) -> list[Row]:
+    """The rows that a chart can show: with latency and quality, outputs as the reference's."""
+    return [row for row in group.measured if row.cell.quality and row.cell.status is Status.OK]
+
+
+def pareto(group: Group, key: Key, say: Say, *, standalone: bool) -> str:
+    """Quality against latency of a group's rows with 95 % error bars and the front of what no other row beats."""
+    rows = plotted(group)
+    spots = [_Spot.of(row) for row in rows]
+    higher = spots[0].higher
+    x = scale([v for spot in spots for v in spot.across], FRAME.x, FRAME.x + FRAME.width)
+    ends = (FRAME.y + FRAME.height, FRAME.y)
+    y = scale([v for spot in spots for v in spot.up], *(ends if higher else ends[::-1]))
+    legend = _legend_height(key) if standalone else 0
+    svg = _svg(WIDTH, HEIGHT + legend, say("chart.label", model=group.model, count=str(len(rows))), standalone)
+    quality = say("chart.quality-up" if higher else "chart.quality-down", metric=spots[0].metric)
+    _axes(svg, x, y, say("chart.latency", device=group.device), quality)
+    beaten = _front(svg, spots, x, y, higher)
+    for spot in spots:
+        _error_bars(svg, spot, x, y, key)
+    for index, spot in enumerate(spots):
+        parent = svg if standalone else SubElement(svg, "a", href=f"#{spot.row.anchor}", tabindex="-1")
+        name = "point dominated" if index in beaten else "point"
+        mark = _mark(parent, key.shape(spot.row.cell.runtime), x(spot.x), y(spot.y), 6.0)
+        mark.set("class", f"{name} {key.colour(spot.row.cell.method)}")
+        SubElement(mark, "title").text = one_line(spot.title)
+    _labels(svg, [spot for i, spot in enumerate(spots) if i not in beaten], spots, x, y)
+    if standalone:
+        _legend(svg, key, HEIGHT)
+    return tostring(svg, encoding="unicode")
+
+
+def swatch(colour: str, shape: str) -> str:
+    """One legend entry's mark, for legends written in HTML."""
+    svg = Element("svg", {"viewBox": "0 0 16 16", "class": "swatch", "aria-hidden": "true"})
+    _mark(svg, shape, 8, 8, 6.0).set("class", f"point {colour}")
+    return tostring(svg, encoding="unicode")
+
+
+def strips(latency: Latency, say: Say) -> str:
+    """A histogram of each round's samples over one common axis, its median marked."""
+    lane, width, left = 22, 360, 64
+    samples = [np.asarray(each.samples_ms) for each in latency.rounds]
+    low, high = np.percentile(np.concatenate(samples), [0.5, 99])
+    low, high = (low, high) if high > low else (low * 0.99, high * 1.01 or 1.0)
+    axis = Scale(float(low), float(high), left, width - 12)
+    height = lane * len(samples) + 26
+    svg = _svg(width, height, say("strip.label", count=str(len(samples))), standalone=False)
+    svg.set("class", "chart strip")
+    for index, (round_, values) in enumerate(zip(latency.rounds, samples, strict=True)):
+        floor = lane * (index + 1)
+        _text(svg, say("strip.round", number=str(index + 1)), left - 8, floor - 4, "label end")
+        counts, _ = np.histogram(np.clip(values, low, high), bins=48, range=(low, high))
+        path = _steps([float(c) for c in counts / max(counts.max(), 1) * (lane - 5)], axis.start, axis.end, floor)
+        SubElement(svg, "path", {"d": path, "class": "bars"})
+        at = _px(axis(min(max(round_.median_ms, low), high)))
+        tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
+        SubElement(tick, "title").text = f"{numbers.number(round_.median_ms)} ms"
+    for value in axis.ticks():
+        _text(svg, _tick(value), axis(value), height - 8, "label middle")
+    return tostring(svg, encoding="unicode")
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """One row as a point with its intervals."""
+
+    row: Row
+    x: float
+    y: float
+    across: tuple[float, float]
+    up: tuple[float, float]
+    metric: str
+    higher: bool
+
+    @classmethod
+    def of(cls, row: Row) -> _Spot:
+        latency, quality = row.cell.latency_ms, row.cell.quality
+        assert latency is not None
+        assert quality is not None
+        return cls(
+            row,
+            latency.p50,
+            quality.value,
+            latency.interval or (latency.p50, latency.p50),
+            quality.interval or (quality.value, quality.value),
+            quality.metric,
+            quality.higher_is_better,
+        )
+
+    @property
+    def label(self) -> str:
+        name = one_line(self.row.cell.method)
+        return name if len(name) <= 22 else name[:21] + "…"
+
+    @property
+    def title(self) -> str:
+        cell = self.row.cell
+        latency = f"{numbers.number(self.x, self.across)} ms {numbers.bracket(self.x, self.across)}"
+        quality = f"{self.metric} {numbers.number(self.y, self.up)} {numbers.bracket(self.y, self.up)}"
+        return f"{cell.method} · {cell.runtime}: {latency}, {quality}"
+
+
+def _svg(width: float, height: float, label: str, standalone: bool) -> Element:
+    attributes = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": one_line(label), "class": "chart"}
+    if not standalone:
+        return Element("svg", attributes)
+    size = {"width": str(round(width * 1.3)), "height": str(round(height * 1.3))}
+    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, **attributes})
+    SubElement(svg, "style").text = palette.standalone() + STYLE
+    SubElement(svg, "rect", {"width": "100%", "height": "100%", "class": "paper"})
+    return svg
+
+
+def _axes(svg: Element, x: Scale, y: Scale, x_title: str, y_title: str) -> None:
+    bottom, right = FRAME.y + FRAME.height, FRAME.x + FRAME.width
+    for value in y.ticks():
+        at = _px(y(value))
+        SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {at}H{_px(right)}", "class": "grid"})
+        _text(svg, _tick(value), FRAME.x - 7, y(value) + 4, "label end")
+    for value in x.ticks():
+        at = _px(x(value))
+        SubElement(svg, "path", {"d": f"M{at} {_px(FRAME.y)}V{_px(bottom)}", "class": "grid"})
+        _text(svg, _tick(value), x(value), bottom + 16, "label middle")
+    SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(FRAME.y)}V{_px(bottom)}H{_px(right)}", "class": "axis"})
+    _text(svg, x_title, right, bottom + 35, "title end")
+    _text(svg, y_title, 4, FRAME.y - 5, "title")
+
+
+def _front(svg: Element, spots: Sequence[_Spot], x: Scale, y: Scale, higher: bool) -> set[int]:
+    """Draw the front as steps; return the indices of what it beats."""
+    kept = front([(spot.x, spot.y) for spot in spots], higher)
+    path = ""
+    for spot in (spots[index] for index in kept):
+        path += f"H{_px(x(spot.x))}V{_px(y(spot.y))}" if path else f"M{_px(x(spot.x))} {_px(y(spot.y))}"
+    SubElement(svg, "path", {"d": f"{path}H{_px(FRAME.x + FRAME.width)}", "class": "front"})
+    return set(range(len(spots))) - set(kept)
+
+
+def _error_bars(svg: Element, spot: _Spot, x: Scale, y: Scale, key: Key) -> None:
+    left, right = (_px(x(v)) for v in spot.across)
+    low, high = (_px(y(v)) for v in spot.up)
+    path = f"M{left} {_px(y(spot.y))}H{right}M{_px(x(spot.x))} {low}V{high}"
+    SubElement(svg, "path", {"d": path, "class": f"error {key.colour(spot.row.cell.method)}"})
+
+
+def _labels(svg: Element, named: Sequence[_Spot], spots: Sequence[_Spot], x: Scale, y: Scale) -> None:
+    taken = [Box(x(spot.x) - 7, y(spot.y) - 7, 14, 14) for spot in spots]
+    taken += _front_boxes(sorted(named, key=lambda spot: spot.x), x, y)
+    for spot in named:
+        width = 6.1 * len(spot.label) + 2
+        box = place_label(width, 13, (x(spot.x), y(spot.y)), taken, FRAME, gap=11)
+        if box:
+            taken.append(box)
+            _text(svg, spot.label, box.x, box.y + 10.5, "name")
+
+
+def _front_boxes(kept: Sequence[_Spot], x: Scale, y: Scale) -> list[Box]:
+    """The front's steps as thin boxes, so that no label is written over them."""
+    ends = [x(spot.x) for spot in kept[1:]] + [FRAME.x + FRAME.width]
+    flat = [Box(x(spot.x), y(spot.y) - 1, end - x(spot.x), 2) for spot, end in zip(kept, ends, strict=True)]
+    pairs = pairwise(kept)
+    return flat + [Box(x(b.x) - 1, min(y(a.y), y(b.y)), 2, abs(y(a.y) - y(b.y))) for a, b in pairs]
+
+
+def _legend_height(key: Key) -> int:
+    return 20 * (max(len(key.methods), len(key.runtimes))) + 12
+
+
+def _legend(svg: Element, key: Key, top: float) -> None:
+    for column, names in ((FRAME.x, key.methods), (FRAME.x + FRAME.width / 2, key.runtimes)):
+        for index, name in enumerate(names):
+            y = top + 12 + 20 * index
+            method = names is key.methods
+            mark = _mark(svg, "circle" if method else key.shape(name), column + 6, y, 6.0)
+            mark.set("class", f"point {key.colour(name) if method else 'm0'}")
+            text = one_line(name)
+            _text(svg, text if len(text) < 26 else text[:25] + "…", column + 20, y + 4, "name")
+
+
+def _mark(parent: Element, shape: str, x: float, y: float, radius: float) -> Element:
+    if shape == "circle":
+        return SubElement(parent, "circle", {"cx": _px(x), "cy": _px(y), "r": _px(radius)})
+    corners = " ".join(f"{_px(x + radius * dx)},{_px(y + radius * dy)}" for dx, dy in _CORNERS[shape])
+    return SubElement(parent, "polygon", {"points": corners})
+
+
+def _regular(count: int, radius: float, turn: float = -90.0) -> list[tuple[float, float]]:
+    angles = (math.radians(turn + 360 / count * index) for index in range(count))
+    return [(radius * math.cos(angle), radius * math.sin(angle)) for angle in angles]
+
+
+def _star(points: int, outer: float, inner: float) -> list[tuple[float, float]]:
+    corners = zip(_regular(points, outer), _regular(points, inner, -90 + 180 / points), strict=True)
+    return [corner for pair in corners for corner in pair]
+
+
+_ARM = [(-1.0, -1 / 3), (-1 / 3, -1 / 3), (-1 / 3, -1.0)]  # a quarter of a plus sign
+_PLUS = [*_ARM, *((-y, x) for x, y in _ARM), *((-x, -y) for x, y in _ARM), *((y, -x) for x, y in _ARM)]
+
+#: Corners of shapes of about equal area, around the origin, for a radius of 1.
+_CORNERS = {
+    "square": _regular(4, 1.25, -45),
+    "triangle": _regular(3, 1.4),
+    "diamond": _regular(4, 1.35),
+    "drop": _regular(3, 1.4, 90),
+    "cross": [(1.2 * x, 1.2 * y) for x, y in _PLUS],
+    "hexagon": _regular(6, 1.15),
+    "star": _star(5, 1.5, 0.65),
+}
+
+
+def _steps(heights: Sequence[float], start: float, end: float, floor: float) -> str:
+    width = (end - start) / len(heights)
+    parts = [f"M{_px(start)} {_px(floor)}"]
+    for index, height in enumerate(heights):
+        parts.append(f"V{_px(floor - height)}H{_px(start + width * (index + 1))}")
+    return "".join(parts) + f"V{_px(floor)}Z"
+
+
+def _text(svg: Element, text: str, x: float, y: float, classes: str) -> None:
+    SubElement(svg, "text", {"x": _px(x), "y": _px(y), "class": classes}).text = text
+
+
+def _tick(value: float) -> str:
+    return f"{round(value, 10):g}" if abs(value) < 10_000 else numbers.fixed(value, 0)
+
+
+def _px(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

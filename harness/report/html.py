@@ -1,0 +1,112 @@
+"""The report as one HTML file: no network, nothing run but its own script, every string from outside escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.report import charts, numbers, palette, summary
+from harness.report.charts import Key
+from harness.report.table import COLUMNS, Group, Row, Table
+from harness.report.text import visible
+from harness.report.words import HtmlVoice
+from harness.results import Results, Status
+from harness.stats import Verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+#: Glyphs beside the words of statuses, so that neither colour nor language is needed.
+GLYPHS = {Status.OK: "✓", Status.DIVERGED: "!", Status.UNSUPPORTED: "○", Status.SKIPPED: "–"}
+FAILED = "✕"
+
+
+def render_html(results: Results, table: Table) -> str:
+    """The page in the language of the results."""
+    say = HtmlVoice(results.language)
+    key = Key(table.names("method"), table.names("runtime"))
+    style = "\n".join([palette.page(), _source("style.css"), charts.STYLE])
+    script = _source("script.js")
+    return (
+        _environment(say)
+        .get_template("index.html.jinja")
+        .render(
+            results=results,
+            table=table,
+            key=key,
+            panels=[_panel(group, table, key, say) for group in table.groups if group.measured],
+            columns=COLUMNS,
+            style=Markup(style),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            baseline=" ".join(results.baseline[name] for name in ("runtime", "method") if name in results.baseline),
+        )
+    )
+
+
+def _source(name: str) -> str:
+    return (TEMPLATES / name).read_text("utf-8").strip()
+
+
+def _environment(say: HtmlVoice) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    environment.filters |= {
+        "number": numbers.number,
+        "margin": numbers.margin,
+        "bracket": numbers.bracket,
+        "megabytes": numbers.megabytes,
+        "difference": numbers.difference,
+        "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
+    }
+    environment.globals |= {
+        "say": say,
+        "numbers": numbers,
+        "summary": summary,
+        "swatch": lambda colour, shape: Markup(charts.swatch(colour, shape)),
+        "strips": lambda latency: Markup(charts.strips(latency, say)),
+        "glyph": lambda status: GLYPHS.get(status, FAILED),
+        "sort_values": sort_values,
+        "tone": tone,
+    }
+    return environment
+
+
+def _panel(group: Group, table: Table, key: Key, say: HtmlVoice) -> dict[str, Any]:
+    """A group's first glance: its sentences and its chart."""
+    finding = next((found for found in summary.findings(table) if found.group is group), None)
+    chart = Markup(charts.pareto(group, key, say, standalone=False)) if charts.plotted(group) else None
+    return {"group": group, "finding": finding, "chart": chart}
+
+
+def sort_values(row: Row) -> dict[str, float | None]:
+    """The raw numbers that columns are sorted by; rows without one come last in both directions."""
+    cell = row.cell
+    return {
+        "weights": cell.weights_bytes,
+        "cpu_ms": row.latency_on("cpu"),
+        "gpu_ms": cell.latency_ms.p50 if cell.latency_ms and cell.device != "cpu" else None,
+        "ram": cell.ram_bytes,
+        "vram": cell.vram_bytes,
+        "quality": cell.quality.value if cell.quality else None,
+    }
+
+
+def tone(row: Row, column: str) -> str:
+    """``good``, ``bad`` or nothing: only what an interval shows is coloured."""
+    if column in ("cpu_ms", "gpu_ms"):
+        return {Verdict.FASTER: "good", Verdict.SLOWER: "bad"}.get(row.verdict or Verdict.TIE, "")
+    if column == "quality" and row.quality:
+        return {True: "good", False: "bad"}.get(row.quality.better, "") if row.quality.better is not None else ""
+    return ""

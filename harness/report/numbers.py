@@ -1,0 +1,88 @@
+"""How numbers are written, the same in every output. Never more digits than the interval knows.
+
+The decimal point stays a point in every language, so that the HTML, Markdown and CSV of one run hold the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.stats import Interval
+
+DASH = "\N{EM DASH}"
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+#: Significant digits of a number that comes without an interval.
+DIGITS = 3
+MOST_DIGITS = 6
+
+
+def decimals(value: float, interval: Interval | None = None) -> int:
+    """Decimals worth printing: those of half the interval to one significant digit (two where the first is a 1).
+
+    Without an interval, or with one of no width: 3 significant digits of the value; never more than 6.
+    """
+    half = half_width(value, interval) if interval else 0.0
+    if half <= 0:
+        return _decimals(value, DIGITS)
+    known = _decimals(half, 2 if f"{half:.1e}".startswith("1") else 1)
+    return min(known, _decimals(value, MOST_DIGITS)) if abs(value) > half else known
+
+
+def _decimals(value: float, digits: int) -> int:
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+
+
+def half_width(value: float, interval: Interval) -> float:
+    """The longer arm of an interval."""
+    return max(value - interval[0], interval[1] - value)
+
+
+def fixed(value: float, places: int, *, signed: bool = False) -> str:
+    """``value`` with ``places`` decimals, a true minus sign, and groups of three digits from 10 000 up."""
+    text = f"{abs(value):,.{places}f}".replace(",", THIN if abs(value) >= 10_000 else "")
+    negative = value < 0 and float(f"{abs(value):.{places}f}") != 0
+    return (MINUS if negative else "+" if signed and float(f"{abs(value):.{places}f}") else "") + text
+
+
+def number(value: float | None, interval: Interval | None = None) -> str:
+    """A bare number, rounded to what its interval knows."""
+    return DASH if value is None else fixed(value, decimals(value, interval))
+
+
+def margin(value: float, interval: Interval | None) -> str:
+    """``± 0.3``, to the same decimals as ``number`` prints; empty without an interval."""
+    if interval is None:
+        return ""
+    return f"±{THIN}{fixed(half_width(value, interval), decimals(value, interval))}"
+
+
+def bracket(value: float, interval: Interval, *, signed: bool = False) -> str:
+    """``[1.9, 2.3]``, to the same decimals as the value it belongs to."""
+    places = decimals(value, interval)
+    return f"[{fixed(interval[0], places, signed=signed)}, {fixed(interval[1], places, signed=signed)}]"
+
+
+def ratio(value: float, interval: Interval | None = None) -> str:
+    """``2.1× [1.9, 2.3]``; without an interval two significant digits."""
+    if interval is None:
+        return f"{fixed(value, max(1, _decimals(value, 2)))}{TIMES}"
+    places = min(decimals(value, interval), max(2, _decimals(value, DIGITS)))
+    low, high = (fixed(end, places) for end in interval)
+    return f"{fixed(value, places)}{TIMES} [{low}, {high}]"
+
+
+def difference(value: float, interval: Interval | None = None) -> str:
+    """``−0.004 [−0.010, +0.002]``."""
+    places = decimals(value, interval)
+    text = fixed(value, places, signed=True)
+    if interval is None:
+        return text
+    return f"{text} [{fixed(interval[0], places, signed=True)}, {fixed(interval[1], places, signed=True)}]"
+
+
+def megabytes(size_bytes: int | None) -> str:
+    """Megabytes of 10^6 bytes."""
+    return DASH if size_bytes is None else number(size_bytes / 1e6)

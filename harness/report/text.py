@@ -1,0 +1,27 @@
+"""Strings from outside (names, reasons, logs) made safe to show: nothing hides or reorders its neighbours."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Control, format and surrogate characters: they hide, reorder or break text. Joiners stay.
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_KEPT = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}
+
+
+def visible(text: str) -> str:
+    """``text`` with every control and direction mark written out, such as ``\\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(f"\\u{ord(c):04x}" if c not in _KEPT and unicodedata.category(c) in _UNSAFE else c for c in text)
+
+
+def one_line(text: str) -> str:
+    """``visible`` text with all white space folded to single spaces."""
+    return " ".join(visible(text).split())
+
+
+def slug(text: str) -> str:
+    """A name for files and anchors: ASCII letters, digits, dots and hyphens, at most 80 characters."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:80] or "unnamed"
