@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 
-from harness.report import numbers, palette
+from harness.report import numbers, palette, summary
 from harness.report.plot import Box, Scale, front, place_label, scale
 from harness.report.table import Group, Row
 from harness.report.text import one_line
@@ -30,8 +30,8 @@ STYLE = (Path(__file__).parent / "templates" / "chart.css").read_text("utf-8")
 COLOURS = 8
 SHAPES = ("circle", "square", "triangle", "diamond", "drop", "cross", "hexagon", "star")
 
-WIDTH, HEIGHT = 440, 330
-FRAME = Box(54, 16, WIDTH - 54 - 14, HEIGHT - 16 - 44)
+WIDTH, HEIGHT = 400, 310
+FRAME = Box(46, 20, WIDTH - 46 - 12, HEIGHT - 20 - 44)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def pareto(group: Group, key: Key, say: Say, *, standalone: bool) -> str:
     y = scale([v for spot in spots for v in spot.up], *(ends if higher else ends[::-1]))
     legend = _legend_height(key) if standalone else 0
     svg = _svg(WIDTH, HEIGHT + legend, say("chart.label", model=group.model, count=str(len(rows))), standalone)
-    quality = say("chart.quality-up" if higher else "chart.quality-down", metric=spots[0].metric)
+    quality = say("chart.quality-up" if higher else "chart.quality-down", metric=summary.metric(spots[0].metric))
     _axes(svg, x, y, say("chart.latency", device=group.device), quality)
     beaten = _front(svg, spots, x, y, higher)
     for spot in spots:
@@ -108,8 +108,8 @@ def strips(latency: Latency, say: Say) -> str:
         at = _px(axis(min(max(round_.median_ms, low), high)))
         tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
         SubElement(tick, "title").text = f"{numbers.number(round_.median_ms)} ms"
-    for value in axis.ticks():
-        _text(svg, _tick(value), axis(value), height - 8, "label middle")
+    for value, label in _ticks(axis):
+        _text(svg, label, axis(value), height - 8, "label middle")
     return tostring(svg, encoding="unicode")
 
 
@@ -149,7 +149,7 @@ class _Spot:
     def title(self) -> str:
         cell = self.row.cell
         latency = f"{numbers.number(self.x, self.across)} ms {numbers.bracket(self.x, self.across)}"
-        quality = f"{self.metric} {numbers.number(self.y, self.up)} {numbers.bracket(self.y, self.up)}"
+        quality = f"{summary.metric(self.metric)} {numbers.number(self.y, self.up)} {numbers.bracket(self.y, self.up)}"
         return f"{cell.method} · {cell.runtime}: {latency}, {quality}"
 
 
@@ -166,17 +166,15 @@ def _svg(width: float, height: float, label: str, standalone: bool) -> Element:
 
 def _axes(svg: Element, x: Scale, y: Scale, x_title: str, y_title: str) -> None:
     bottom, right = FRAME.y + FRAME.height, FRAME.x + FRAME.width
-    for value in y.ticks():
-        at = _px(y(value))
-        SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {at}H{_px(right)}", "class": "grid"})
-        _text(svg, _tick(value), FRAME.x - 7, y(value) + 4, "label end")
-    for value in x.ticks():
-        at = _px(x(value))
-        SubElement(svg, "path", {"d": f"M{at} {_px(FRAME.y)}V{_px(bottom)}", "class": "grid"})
-        _text(svg, _tick(value), x(value), bottom + 16, "label middle")
+    for value, label in _ticks(y):
+        SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(y(value))}H{_px(right)}", "class": "grid"})
+        _text(svg, label, FRAME.x - 7, y(value) + 4, "label end")
+    for value, label in _ticks(x):
+        SubElement(svg, "path", {"d": f"M{_px(x(value))} {_px(FRAME.y)}V{_px(bottom)}", "class": "grid"})
+        _text(svg, label, x(value), bottom + 17, "label middle")
     SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(FRAME.y)}V{_px(bottom)}H{_px(right)}", "class": "axis"})
-    _text(svg, x_title, right, bottom + 35, "title end")
-    _text(svg, y_title, 4, FRAME.y - 5, "title")
+    _text(svg, x_title, right, bottom + 37, "title end")
+    _text(svg, y_title, 4, FRAME.y - 8, "title")
 
 
 def _front(svg: Element, spots: Sequence[_Spot], x: Scale, y: Scale, higher: bool) -> set[int]:
@@ -200,7 +198,7 @@ def _labels(svg: Element, named: Sequence[_Spot], spots: Sequence[_Spot], x: Sca
     taken = [Box(x(spot.x) - 7, y(spot.y) - 7, 14, 14) for spot in spots]
     taken += _front_boxes(sorted(named, key=lambda spot: spot.x), x, y)
     for spot in named:
-        width = 6.1 * len(spot.label) + 2
+        width = 6.3 * len(spot.label) + 2
         box = place_label(width, 13, (x(spot.x), y(spot.y)), taken, FRAME, gap=11)
         if box:
             taken.append(box)
@@ -274,8 +272,12 @@ def _text(svg: Element, text: str, x: float, y: float, classes: str) -> None:
     SubElement(svg, "text", {"x": _px(x), "y": _px(y), "class": classes}).text = text
 
 
-def _tick(value: float) -> str:
-    return f"{round(value, 10):g}" if abs(value) < 10_000 else numbers.fixed(value, 0)
+def _ticks(axis: Scale) -> list[tuple[float, str]]:
+    """Ticks with their labels: on a linear axis all with the same decimals."""
+    values = axis.ticks()
+    places = [len(f"{value:.10f}".rstrip("0").partition(".")[2]) for value in values]
+    shared = max(places, default=0)
+    return [(at, numbers.fixed(at, own if axis.log else shared)) for at, own in zip(values, places, strict=True)]
 
 
 def _px(value: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def _environment(say: HtmlVoice) -> Environment:
         "bracket": numbers.bracket,
         "megabytes": numbers.megabytes,
         "difference": numbers.difference,
-        "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
+        "pairs": lambda values: ", ".join(f"{name} = {value}" for name, value in values.items()),
     }
     environment.globals |= {
         "say": say,

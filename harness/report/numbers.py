@@ -11,6 +11,7 @@ from harness.stats import Interval
 
 DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -61,8 +62,12 @@ def margin(value: float, interval: Interval | None) -> str:
 
 def bracket(value: float, interval: Interval, *, signed: bool = False) -> str:
     """``[1.9, 2.3]``, to the same decimals as the value it belongs to."""
-    places = decimals(value, interval)
-    return f"[{fixed(interval[0], places, signed=signed)}, {fixed(interval[1], places, signed=signed)}]"
+    return _bracket(interval, decimals(value, interval), signed=signed)
+
+
+def _bracket(interval: Interval, places: int, *, signed: bool = False) -> str:
+    low, high = (fixed(end, places, signed=signed) for end in interval)
+    return f"[{low},{NBSP}{high}]"  # never broken over two lines
 
 
 def ratio(value: float, interval: Interval | None = None) -> str:
@@ -70,17 +75,14 @@ def ratio(value: float, interval: Interval | None = None) -> str:
     if interval is None:
         return f"{fixed(value, max(1, _decimals(value, 2)))}{TIMES}"
     places = min(decimals(value, interval), max(2, _decimals(value, DIGITS)))
-    low, high = (fixed(end, places) for end in interval)
-    return f"{fixed(value, places)}{TIMES} [{low}, {high}]"
+    return f"{fixed(value, places)}{TIMES} {_bracket(interval, places)}"
 
 
 def difference(value: float, interval: Interval | None = None) -> str:
     """``−0.004 [−0.010, +0.002]``."""
     places = decimals(value, interval)
     text = fixed(value, places, signed=True)
-    if interval is None:
-        return text
-    return f"{text} [{fixed(interval[0], places, signed=True)}, {fixed(interval[1], places, signed=True)}]"
+    return f"{text} {_bracket(interval, places, signed=True)}" if interval else text
 
 
 def megabytes(size_bytes: int | None) -> str:

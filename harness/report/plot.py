@@ -95,15 +95,17 @@ class Box:
 def place_label(
     width: float, height: float, at: tuple[float, float], taken: Sequence[Box], frame: Box, gap: float
 ) -> Box | None:
-    """A free place for a label beside a point: right, left, above or below; None where all are taken."""
+    """A free place for a label around a point; None where all are taken."""
     x, y = at
     for candidate in (
         Box(x + gap, y - height / 2, width, height),
         Box(x - gap - width, y - height / 2, width, height),
         Box(x - width / 2, y - gap - height, width, height),
         Box(x - width / 2, y + gap, width, height),
-        Box(x + gap * 0.6, y - gap * 0.6 - height, width, height),
-        Box(x - gap * 0.6 - width, y + gap * 0.6, width, height),
+        Box(x + gap * 0.4, y - gap * 0.8 - height, width, height),
+        Box(x + gap * 0.4, y + gap * 0.8, width, height),
+        Box(x - gap * 0.4 - width, y - gap * 0.8 - height, width, height),
+        Box(x - gap * 0.4 - width, y + gap * 0.8, width, height),
     ):
         if candidate.inside(frame) and not any(candidate.overlap(box) for box in taken):
             return candidate

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.report import numbers
 from harness.report.messages import Message
 from harness.report.table import Difference, Group, Row, Table
+from harness.report.text import one_line
 from harness.results import Cell, Status
 from harness.stats import SMALLEST_EFFECT, Comparison, Verdict
 
@@ -110,7 +111,7 @@ def ratio(speed: Comparison, *, turned: bool = False) -> str:
 
 def name(cell: Cell) -> str:
     """How a cell is called inside its group."""
-    return f"{cell.runtime} {cell.method}"
+    return " ".join(part if len(part) <= 60 else part[:59] + "…" for part in map(one_line, (cell.runtime, cell.method)))
 
 
 def metric(name_: str) -> str:
