@@ -12,9 +12,9 @@ its ``exporters/<name>.py`` holds a ``CARD`` of type :class:`harness.cards.Expor
 Both write every file of the new artifact into ``out`` (which exists and is empty) but ``manifest.json``, which the
 runner writes: it takes format and precision from the card, appends a pass to the list, and carries the provenance
 over. ``source`` is read-only. ``parameters`` are validated against the card and complete, defaults included. Random
-generators are seeded and thread counts are set before the call. Raise :class:`ConversionError` where the artifact cannot
-be made for a reason that the reader of the report should see; any other exception also ends as ``convert-failed``, with
-its type before its message.
+generators are seeded and thread counts are set before the call. Raise :class:`ConversionError` where the artifact
+cannot be made for a reason that the reader of the report should see; any other exception also ends as
+``convert-failed``, with its type before its message.
 
 A pass must change the weights: where the files named in :attr:`Made.weights` hash to the same as the source's, the
 runner fails the step. Standard library only: heavy libraries are imported inside functions.

@@ -68,8 +68,7 @@ def progress_printer(
 
 def _run(step: Mapping[str, Any], inputs: Mapping[str, Path], out: Path) -> dict[str, str]:
     kind, spec = step["kind"], step["spec"]
-    for variable in _THREAD_VARIABLES:  # before any library that reads them is imported
-        os.environ[variable] = str(step["threads"])
+    _limit_threads(step["threads"])
     from harness.toolchain.artifacts import loaded_versions
     from harness.toolchain.steps import KINDS, task_of
 
@@ -80,6 +79,15 @@ def _run(step: Mapping[str, Any], inputs: Mapping[str, Path], out: Path) -> dict
     progress = progress_printer(lambda line: print(line, flush=True))
     KINDS[kind](spec, out, Context(step["seed"], step["threads"], task_of(kind, spec), progress, inputs))
     return loaded_versions()
+
+
+def _limit_threads(threads: int) -> None:
+    """Set what libraries read when they are imported."""
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    # Idle threads that spin make a step many times slower where others use the machine too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def _seed(seed: int, threads: int) -> None:

@@ -49,7 +49,7 @@ def compress(spec: Spec, out: Path, context: Context) -> None:
     made = module.apply(source, out, parameters, context)
     require_weights(out, made)
     require_changed(source, out, made)
-    entry = {"name": card.name, "toolchain": _image().name, "parameters": parameters, "effect": made.effect}
+    entry = {"name": card.name, "toolchain": spec["toolchain"], "parameters": parameters, "effect": made.effect}
     passes = [*source.manifest["passes"], {**entry, "source": card.source}]
     _finish({**source.manifest, **_form(card.result(source.form)), "passes": passes}, made, out)
 
@@ -62,7 +62,7 @@ def export(spec: Spec, out: Path, context: Context) -> None:
     _require_accepted(card, source.form)
     made = module.export(source, out, context)
     require_weights(out, made)
-    entry = {"name": card.name, "toolchain": _image().name, "effect": made.effect, "source": card.source}
+    entry = {"name": card.name, "toolchain": spec["toolchain"], "effect": made.effect, "source": card.source}
     exports = [*source.manifest.get("exports", []), entry]
     _finish({**source.manifest, **_form(card.makes), "exports": exports}, made, out)
 
