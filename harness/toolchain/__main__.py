@@ -20,10 +20,10 @@ _LOG_TAIL_LINES = 30
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _EXAMPLES = """\
 DIR/step.json says what to do: {"kind", "spec", "seed", "threads"}, with these kinds and specs:
-  prepare   {"task", "dataset", "split", "workload"}   inputs: model, data-NAME
-  train     {"zoo"}                                    inputs: source-NAME, data-NAME
-  compress  {"pass", "parameters", "task"}             inputs: artifact
-  export    {"exporter", "task"}                       inputs: artifact
+  prepare   {"task", "dataset", "split", "workload"}     inputs: model, data-NAME
+  train     {"task", "zoo"}                              inputs: source-NAME, data-NAME
+  compress  {"task", "pass", "parameters", "toolchain"}  inputs: artifact
+  export    {"task", "exporter", "toolchain"}            inputs: artifact
 Results go to DIR/out; DIR/status.json is written last. Passes and exporters are read from $MATRIX_IMAGE_DIR.
 
 examples:
@@ -70,14 +70,14 @@ def _run(step: Mapping[str, Any], inputs: Mapping[str, Path], out: Path) -> dict
     kind, spec = step["kind"], step["spec"]
     _limit_threads(step["threads"])
     from harness.toolchain.artifacts import loaded_versions
-    from harness.toolchain.steps import KINDS, task_of
+    from harness.toolchain.steps import KINDS
 
     if kind not in KINDS:
         raise ConversionError(f"a toolchain does not know the step {kind!r}; it knows {', '.join(KINDS)}")
     if kind != "prepare":
         _seed(step["seed"], step["threads"])
     progress = progress_printer(lambda line: print(line, flush=True))
-    KINDS[kind](spec, out, Context(step["seed"], step["threads"], task_of(kind, spec), progress, inputs))
+    KINDS[kind](spec, out, Context(step["seed"], step["threads"], spec["task"], progress, inputs))
     return loaded_versions()
 
 

@@ -75,11 +75,6 @@ KINDS: Mapping[str, Callable[[Spec, Path, Context], None]] = {
 }
 
 
-def task_of(kind: str, spec: Spec) -> str:
-    """The task that a step serves."""
-    return str(zoo.model(spec["zoo"]).TASK if kind == "train" else spec["task"])
-
-
 def _finish(manifest: Mapping[str, Any], made: Made, out: Path) -> None:
     require_weights(out, made)
     new = {
@@ -95,13 +90,8 @@ def _named(inputs: Mapping[str, Path], prefix: str) -> dict[str, Path]:
     return {name.removeprefix(prefix): path for name, path in inputs.items() if name.startswith(prefix)}
 
 
-def _image() -> Path:
-    """The folder of this toolchain image; it is named as the toolchain is."""
-    return Path(os.environ["MATRIX_IMAGE_DIR"])
-
-
 def _module(kind: str, name: str) -> ModuleType:
-    file = _image() / kind / f"{name.replace('-', '_')}.py"
+    file = Path(os.environ["MATRIX_IMAGE_DIR"]) / kind / f"{name.replace('-', '_')}.py"
     spec = importlib.util.spec_from_file_location(f"matrix_{kind}_{file.stem}", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise ConversionError(f"this toolchain has no {name} among its {kind}")
