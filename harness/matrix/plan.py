@@ -198,7 +198,7 @@ class Planner:
     def _prepare(self, model: Model, artifact: str, workload: Mapping[str, int] | None) -> str:
         image = self.catalog.images[PREPARATION]
         code = self.catalog.code(image, "zoo", "tasks")
-        spec = {"task": model.task, "dataset": model.dataset, "split": "evaluate", "workload": workload}
+        spec = {"task": model.task, "dataset": _bare(model.dataset), "split": "evaluate", "workload": workload}
         inputs = {"model": artifact, **self._data(model.dataset)}
         purpose = "held-out data" if workload is None else "inputs"
         return self._add("prepare", f"prepare {purpose} of {model.name}", image, code, spec, inputs)
@@ -222,14 +222,15 @@ class Planner:
         card, image = hop.tool.card, hop.tool.image
         if hop.use and isinstance(card, PassCard):
             defaults = {name: parameter.default for name, parameter in card.parameters.items()}
-            spec = {"pass": card.name, "parameters": {**defaults, **hop.use.parameters}, "task": model.task}
+            spec = {"pass": card.name, "parameters": {**defaults, **hop.use.parameters}}
+            spec |= {"toolchain": image.name.split("/")[1], "task": model.task}
             title = f"compress {model.name}: {card.name} by {image.name.split('/')[1]}"
             inputs = {"artifact": artifact}
             if card.needs_training_data:
                 inputs |= {"model": artifact, **self._data(model.dataset)}
-                spec |= {"dataset": model.dataset, "split": "train"}
+                spec |= {"dataset": _bare(model.dataset), "split": "train"}
             return self._add("compress", title, image, self._tool_code(hop.tool), spec, inputs)
-        spec = {"exporter": card.name, "task": model.task}
+        spec = {"exporter": card.name, "toolchain": image.name.split("/")[1], "task": model.task}
         title = f"export {model.name} to {hop.form}"
         return self._add("export", title, image, self._tool_code(hop.tool), spec, {"artifact": artifact})
 
@@ -274,6 +275,11 @@ class Planner:
     @cached_property
     def _methods(self) -> dict[str, Method]:
         return {method.name: method for method in self.matrix.methods}
+
+
+def _bare(dataset: str) -> str:
+    """A data set as steps know it: the bare name of the zoo's, ``path:...`` for the user's own."""
+    return dataset.removeprefix("zoo:")
 
 
 def describe(step: Step) -> dict[str, Any]:

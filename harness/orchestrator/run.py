@@ -18,7 +18,7 @@ from harness.catalog import Catalog
 from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
 from harness.matrix.plan import Plan, Step, describe
-from harness.orchestrator import sources
+from harness.orchestrator import models, sources
 from harness.orchestrator.engines import Engine, Environment, Job, Limits, Outcome
 from harness.orchestrator.estimate import History
 from harness.orchestrator.interrupt import Interrupts
@@ -157,7 +157,7 @@ class Run:
                 say=self._tell(log),
             )
             if step.spec["task"]:
-                sources.write_manifest(folder / "out", facts, step.spec["task"])
+                models.write_manifest(folder / "out", step.spec["task"], facts["notes"])
         except HarnessError as error:
             failure = Failure(Status.CONVERT_FAILED, error.problem, str(error))
             self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, _receipt(step))
@@ -187,6 +187,7 @@ class Run:
         receipt = _receipt(step) | {
             "engine": self.engine.name,
             "command": self.engine.command(job),
+            "by_hand": f"harness artifact CELL && {self.engine.by_hand(environment, limits, step.device)}",
             "reference": environment.reference,
             "digest": environment.digest,
             "source_hash": environment.image.source_hash,
@@ -224,4 +225,5 @@ def _why(status: dict[str, Any], outcome: Outcome, step: Step, log_tail: str) ->
         return Failure(Status.OOM_HOST, f"{step.kind} needed more than its {limit} of memory", log_tail)
     if status:
         return Failure(Status(status["status"]), f"{step.kind}: {status['reason']}", log_tail)
-    return Failure(Status.CRASHED, f"{step.kind} ended with exit code {outcome.exit_code} and no word", log_tail)
+    last = next((line.strip() for line in reversed(log_tail.splitlines()) if line.strip()), "it printed nothing")
+    return Failure(Status.CRASHED, f"{step.kind} ended with exit code {outcome.exit_code}: {last}", log_tail)

@@ -63,7 +63,7 @@ class Store:
     """The work folder of one matrix; ``lock`` makes this process its only writer."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root.resolve()  # steps run elsewhere: their paths must not depend on where
         self._verified: set[str] = set()
 
     # --- reading -----------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def open_(
     catalog = load_catalog()
     matrix = spec.load(matrix_file, catalog)
     chosen, reason = engines.choose(engine, work)
-    print(f"engine: {chosen.name}, {reason}", file=sys.stderr, flush=True)
+    print(reason, file=sys.stderr, flush=True)
     if (allowed := os.cpu_count() or 1) < matrix.limits.cpus:
         problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but this machine has {allowed}"
         raise EnvironmentProblem(problem, f"set limits: {{cpus: {allowed}}}")
@@ -234,7 +234,7 @@ def build_images(names: Sequence[str], work: Path, engine: str, base_only: bool)
         if name not in catalog.images:
             raise UsageError(f"there is no image {name!r}", did_you_mean(name, sorted(catalog.images)))
     chosen, reason = engines.choose(engine, work)
-    print(f"engine: {chosen.name}, {reason}", file=sys.stderr, flush=True)
+    print(reason, file=sys.stderr, flush=True)
     if base_only:
         print(chosen.ensure_base(_say), file=sys.stderr)
         return
