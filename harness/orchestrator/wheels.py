@@ -70,6 +70,7 @@ class WheelCache:
             return wheels
         say(f"fetching the wheels of {requirements.parent.parent.name}/{requirements.parent.name}")
         index.parent.mkdir(parents=True, exist_ok=True)
+        self._drop_damaged()
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as partial:
             _download(requirements, target, Path(partial), self.folder)
             arrived = sorted(Path(partial).glob("*.whl"))
@@ -82,12 +83,19 @@ class WheelCache:
     def _intact(self, index: Path) -> list[Path] | None:
         """The wheels that an index names, or None if one of them is missing or not what it was."""
         try:
-            hashes: dict[str, str] = json.loads(index.read_text("utf-8"))
-            if all(_sha256(self.folder / name) == wanted for name, wanted in hashes.items()):
-                return [self.folder / name for name in hashes]
+            hashes = _read_hashes(index)
+            whole = all(_sha256(self.folder / name) == wanted for name, wanted in hashes.items())
         except (OSError, ValueError):
-            pass
-        return None
+            return None
+        return [self.folder / name for name in hashes] if whole else None
+
+    def _drop_damaged(self) -> None:
+        """Remove wheels that are not what an index says, for pip would find them here before it looks elsewhere."""
+        for index in self.folder.glob("locks/*.json"):
+            for name, wanted in _read_hashes(index).items():
+                wheel = self.folder / name
+                if wheel.exists() and _sha256(wheel) != wanted:
+                    wheel.unlink()
 
 
 def _download(requirements: Path, target: Target, destination: Path, found: Path) -> None:
@@ -154,6 +162,10 @@ def link(files: list[Path], folder: Path) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_hashes(index: Path) -> dict[str, str]:
+    return dict(json.loads(index.read_text("utf-8")))
 
 
 def _write_json(file: Path, value: object) -> None:

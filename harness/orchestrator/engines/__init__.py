@@ -73,7 +73,7 @@ class Engine(Protocol):
         """The command that a person can paste to repeat the job."""
 
     def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
-        """The command that measures ``./artifact`` in a runtime image, without the orchestrator, under the same limits."""
+        """The command that measures ``./artifact`` in a runtime, without the orchestrator, under the same limits."""
 
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         """Run to the end, log to ``job.step/log.txt``, hand every line to ``on_line``. Returns also after ``kill``."""
