@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from harness.report import charts, numbers, palette, summary
 from harness.report.charts import Key
-from harness.report.table import COLUMNS, Group, Row, Table
+from harness.report.table import COLUMNS, Row, Table
 from harness.report.text import visible
 from harness.report.words import HtmlVoice
 from harness.results import Results, Status
@@ -38,7 +38,7 @@ def render_html(results: Results, table: Table) -> str:
             results=results,
             table=table,
             key=key,
-            panels=[_panel(group, table, key, say) for group in table.groups if group.measured],
+            panels=_panels(table, key, say),
             columns=COLUMNS,
             style=Markup(style),
             script=Markup(script),
@@ -59,7 +59,7 @@ def _environment(say: HtmlVoice) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=_shown,
     )
     environment.filters |= {
         "number": numbers.number,
@@ -82,11 +82,23 @@ def _environment(say: HtmlVoice) -> Environment:
     return environment
 
 
-def _panel(group: Group, table: Table, key: Key, say: HtmlVoice) -> dict[str, Any]:
-    """A group's first glance: its sentences and its chart."""
-    finding = next((found for found in summary.findings(table) if found.group is group), None)
-    chart = Markup(charts.pareto(group, key, say, standalone=False)) if charts.plotted(group) else None
-    return {"group": group, "finding": finding, "chart": chart}
+def _shown(value: Any) -> Any:
+    """What an expression prints: control and direction marks are written out, also inside finished markup."""
+    return type(value)(visible(value)) if isinstance(value, str) else value
+
+
+def _panels(table: Table, key: Key, say: HtmlVoice) -> list[dict[str, Any]]:
+    """The first glance: for each group with measurements its sentences and its chart."""
+    findings = {finding.group.name: finding for finding in summary.findings(table)}
+    return [
+        {
+            "group": group,
+            "finding": findings.get(group.name),
+            "chart": Markup(charts.pareto(group, key, say, standalone=False)) if charts.plotted(group) else None,
+        }
+        for group in table.groups
+        if group.measured
+    ]
 
 
 def sort_values(row: Row) -> dict[str, float | None]:
