@@ -66,16 +66,18 @@ def pareto(group: Group, key: Key, say: Say, *, standalone: bool) -> str:
     legend = _legend_height(key) if standalone else 0
     svg = _svg(WIDTH, HEIGHT + legend, say("chart.label", model=group.model, count=str(len(rows))), standalone)
     quality = say("chart.quality-up" if higher else "chart.quality-down", metric=summary.metric(spots[0].metric))
+    svg.set("role", "img" if standalone else "group")  # a group's links can be reached, an image's cannot
     _axes(svg, x, y, say("chart.latency", device=group.device), quality)
     beaten = _front(svg, spots, x, y, higher)
     for spot in spots:
         _error_bars(svg, spot, x, y, key)
     for index, spot in enumerate(spots):
-        parent = svg if standalone else SubElement(svg, "a", href=f"#{spot.row.anchor}", tabindex="-1")
+        title = one_line(spot.title)
+        parent = svg if standalone else SubElement(svg, "a", {"href": f"#{spot.row.anchor}", "aria-label": title})
         name = "point dominated" if index in beaten else "point"
         mark = _mark(parent, key.shape(spot.row.cell.runtime), x(spot.x), y(spot.y), 6.0)
         mark.set("class", f"{name} {key.colour(spot.row.cell.method)}")
-        SubElement(mark, "title").text = one_line(spot.title)
+        SubElement(mark, "title").text = title
     _labels(svg, [spot for i, spot in enumerate(spots) if i not in beaten], spots, x, y)
     if standalone:
         _legend(svg, key, HEIGHT)
@@ -108,6 +110,7 @@ def strips(latency: Latency, say: Say) -> str:
         at = _px(axis(min(max(round_.median_ms, low), high)))
         tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
         SubElement(tick, "title").text = f"{numbers.number(round_.median_ms)} ms"
+    _text(svg, say("unit.ms", value="").strip(), left - 8, height - 8, "label end")
     for value, label in _ticks(axis):
         _text(svg, label, axis(value), height - 8, "label middle")
     return tostring(svg, encoding="unicode")

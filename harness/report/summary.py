@@ -44,10 +44,16 @@ def _finding(group: Group) -> Finding | None:
             rival for rival in rivals if rival.quality and rival.quality.interval and rival.quality.better is not False
         ]
         best = max(safe, key=_speedup, default=None)
-        if row.quality.better is False and best and best.speed and best.verdict is Verdict.FASTER:
+        if row.quality.better is False and best and best.speed and _seems_faster(best):
             arguments = {"metric": metric(row.cell.quality.metric), "cell": name(best.cell), "speed": ratio(best.speed)}
             sentences.append((Message("finding.safe", arguments), None))
     return Finding(group, row, tuple(sentences))
+
+
+def _seems_faster(row: Row) -> bool:
+    """Faster by verdict, or by interval where the rounds are too few for one."""
+    beyond = row.speed is not None and row.speed.interval is not None and row.speed.interval[0] > 1 + SMALLEST_EFFECT
+    return row.verdict is Verdict.FASTER or (row.verdict is None and beyond)
 
 
 def _speedup(row: Row) -> float:

@@ -12,11 +12,10 @@ from harness.results import Results
 from tests.results_factory import hostile, results
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api") if not os.environ.get("MATRIX_REQUIRE_BROWSER") else None
-if playwright is None:
-    import playwright.sync_api as playwright  # required: an ImportError here is the failure
+if not os.environ.get("MATRIX_REQUIRE_BROWSER"):
+    pytest.importorskip("playwright")
 
-from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -28,7 +27,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("MATRIX_REQUIRE_BROWSER"):
             pytest.fail(message)
         pytest.skip(message)
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
