@@ -8,10 +8,11 @@ Nothing here imports docker at the top; the client is handed in.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,10 +71,19 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def assemble_context(image: Image, wheels: list[Path], folder: Path) -> None:
-    """Write a whole build context: the code, the lock file, the wheels, the Dockerfile."""
+def assemble_context(image: Image, wheels: list[Path], base: str, folder: Path) -> None:
+    """Write a whole build context: the code, the lock file, the wheels, the Dockerfile with its arguments filled in."""
     assemble_code(image, folder)
-    shutil.copyfile(image.path / "Dockerfile", folder / "Dockerfile")
+    arguments = {
+        "BASE": base,
+        "VERSION": __version__,
+        "SOURCE_HASH": image.source_hash,
+        "ENVIRONMENT_HASH": image.environment_hash,
+    }
+    text = (image.path / "Dockerfile").read_text("utf-8")
+    for name, value in arguments.items():
+        text = re.sub(rf"^ARG {name}=.*$", f"ARG {name}={value}", text, flags=re.MULTILINE)
+    (folder / "Dockerfile").write_text(text, "utf-8")
     shutil.copyfile(image.requirements, folder / "requirements.txt")
     link(wheels, folder / "wheels")
 
@@ -85,7 +95,7 @@ class _Build:
     subject: str
     context: Path
     tag: str
-    arguments: Mapping[str, str]
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 class ImageBuilder:
@@ -108,15 +118,9 @@ class ImageBuilder:
         wheels = WheelCache(self.work / "wheels").fetch(image.requirements, image_target(machine), say)
         context = self.work / "contexts" / image.name.replace("/", "-")
         context.parent.mkdir(parents=True, exist_ok=True)
-        assemble_context(image, wheels, context)
+        assemble_context(image, wheels, base, context)
         say(f"building the image of {image.name}")
-        arguments = {
-            "BASE": base,
-            "VERSION": __version__,
-            "SOURCE_HASH": image.source_hash,
-            "ENVIRONMENT_HASH": image.environment_hash,
-        }
-        self._build(_Build(image.name, context, reference(image), arguments))
+        self._build(_Build(image.name, context, reference(image)))
         self.client.api.tag(reference(image), repository(image), "latest")
         self._prune_old_stages(image)
         built = self.find(image)
@@ -186,7 +190,7 @@ class ImageBuilder:
 def _keep_build_log(messages: Iterable[Mapping[str, Any]], log: Path) -> str | None:
     """Write what the builder says to ``log``; return its error message, or None where it succeeded."""
     failure = None
-    with log.open("w", encoding="utf-8") as file:
+    with log.open("w", encoding="utf-8", buffering=1) as file:
         for message in messages:
             file.write(message.get("stream", ""))
             if "error" in message:
