@@ -23,8 +23,9 @@ SOURCES: dict[str, Source] = {}
 
 _SENTENCES = {"train": 3000, "evaluate": 400}
 _SEEDS = {"train": 1, "evaluate": 2}
+# Not it_IT: its cities come from a set, whose order changes with PYTHONHASHSEED, so that seeding does not fix them.
 _LOCALES = (
-    "en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "pl_PL", "nl_NL", "fi_FI", "sv_SE", "cs_CZ", "da_DK",
+    "en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "hu_HU", "pl_PL", "nl_NL", "fi_FI", "sv_SE", "cs_CZ", "da_DK",
 )  # fmt: skip
 _DRAWS = 300  # of each kind of name, per locale
 _LOWER_CASE = 0.2
@@ -90,10 +91,34 @@ TEMPLATES = {
         "A spokesman for {ORG} said {PER} was on leave .",
         "{LOC} has {number} thousand inhabitants and one {noun} .",
         "The report by {ORG} names neither {PER} nor {PER} .",
+        "Storms hit {LOC} in {month} and {LOC} a week later .",
+        "{PER} never liked {LOC} , but {PER} loved it .",
+        "Few {nation} visitors know {LOC} .",
+        "{ORG} left {LOC} after {number} years .",
+        "Who told {PER} about the {noun} ?",
+        "The {role} called {PER} on {day} .",
+        "This {noun} was a gift from {PER} to {LOC} .",
+        "A {role} called {PER} took over {ORG} in {month} .",
+        "{PER} went to school in {LOC} , then worked at {ORG} for {number} years .",
+        "The {noun} was painted by {PER} in {number} days .",
+        "{ORG} sued {ORG} over a {noun} .",
+        "The merger of {ORG} and {ORG} failed .",
+        "The {nation} {role} left {LOC} with {PER} .",
+        "Smoke rose over {LOC} when a store of {ORG} burned down .",
+        "{ORG} won away against {ORG} in {month} .",
+        "We met {PER} and a {role} near {LOC} .",
+        "Tell {PER} that the {noun} of {ORG} is for sale .",
+        "From {LOC} the river flows to {LOC} .",
+        "The town of {LOC} owes {number} million to {ORG} .",
+        "People in {LOC} call {PER} a hero .",
+        "Before the war {LOC} had a {noun} and {number} shops .",
+        "{PER} sold the {noun} to {ORG} .",
+        "A {noun} in the centre of {LOC} burned for hours .",
+        "{ORG} has a contract with {PER} until {month} .",
     ),
     "evaluate": (
         "After talks with {ORG} , {PER} moved the {noun} to {LOC} .",
-        "{PER|ORG} has promised a new {noun} before {month} .",
+        "{ORG} has promised a new {noun} before {month} .",
         "Most workers of {ORG} live in {LOC} or in {LOC} .",
         "Why did {PER} leave {ORG} so early ?",
         "The {role} thanked {PER} and the people of {LOC} .",
@@ -101,18 +126,18 @@ TEMPLATES = {
         "There is a {noun} by {PER} in the town hall of {LOC} .",
         "We visited {LOC} with {PER} on {day} .",
         "A {nation} {role} named {PER} now leads {ORG} .",
-        "Without help from {PER|ORG} the {noun} would have failed .",
+        "Without help from {PER} the {noun} would have failed .",
         "Between {LOC} and {LOC} the road is closed .",
         "{PER} signed a contract for {number} years with {ORG} .",
         "It was {PER|ORG} who paid for the {noun} .",
         "Heavy snow stopped all traffic in {LOC} for {number} hours .",
-        "The {noun} of {PER|ORG} was sold to {ORG} for {number} million .",
+        "The {noun} of {PER} was sold to {ORG} for {number} million .",
         "{ORG} drew with {ORG} on {day} .",
         "Neighbours in {LOC} described {PER} as a quiet {role} .",
         "On {day} {PER|ORG} denied all charges .",
         "Many {nation} tourists prefer {LOC} in {month} .",
         "Tickets are sold by {ORG} , not by {PER} .",
-        "{PER} studied in {LOC} before working for {PER|ORG} .",
+        "{PER} studied in {LOC} before working for {ORG} .",
         "Every {role} knows that {PER|ORG} is {nation} .",
         "The warehouse of {ORG} near {LOC} burned for {number} days .",
     ),
@@ -204,14 +229,14 @@ def _plain(kind: str, dice: random.Random) -> str:
 def _person(names: _Names, dice: random.Random) -> str:
     first, last = dice.choice(names.first), dice.choice(names.last)
     forms = (f"{first} {last}", last, first, f"{first[0]}. {last}")
-    return dice.choices(forms, (50, 25, 10, 15))[0]
+    return dice.choices(forms, (60, 15, 10, 15))[0]
 
 
 def _organisation(names: _Names, dice: random.Random) -> str:
     last, other, city = dice.choice(names.last), dice.choice(names.last), dice.choice(names.city)
     company, club = dice.choice(_COMPANY), dice.choice(_CLUB)
     forms = (f"{last} {company}", f"{last} & {other}", last, f"{city} {club}", city)
-    return dice.choices(forms, (40, 15, 20, 15, 10))[0]
+    return dice.choices(forms, (47, 17, 12, 18, 6))[0]
 
 
 def _place(names: _Names, dice: random.Random) -> str:
