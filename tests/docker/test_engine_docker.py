@@ -1,57 +1,30 @@
-"""The Docker engine and its images, against a real Docker Engine. Nothing here is simulated."""
+"""Steps in containers, against a real Docker Engine: limits, isolation, endings, and the null runtime."""
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
-from harness import catalog
-from harness.catalog import ROOT, Image, load_catalog
-from harness.errors import BuildFailed, EnvironmentProblem
-from harness.orchestrator.engines import Environment, Job, Limits, Outcome, choose
+from harness.catalog import ROOT
+from harness.orchestrator.engines import Environment, Job, Limits, Outcome
 from harness.orchestrator.engines.docker import RUN_LABEL, DockerEngine, run_label
-from harness.orchestrator.images import LABEL, reference, repository
+from harness.orchestrator.images import LABEL
 
 pytestmark = pytest.mark.docker
 
 MEMORY = 96 * 2**20
 LIMITS = Limits(cpus=1, memory_bytes=MEMORY, timeout_s=60)
 ARTIFACT = {"format": "hf", "precision": "fp32", "task": "image-classification", "weights": ["model.safetensors"]}
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> DockerEngine:
-    """The engine; without one these tests fail where it is required, and are skipped with the reason elsewhere."""
-    try:
-        found, _ = choose("docker", tmp_path_factory.mktemp("work"))
-    except EnvironmentProblem as problem:
-        if os.environ.get("MATRIX_REQUIRE_DOCKER") == "1":
-            pytest.fail(f"MATRIX_REQUIRE_DOCKER=1, but: {problem}")
-        pytest.skip(str(problem))
-    assert isinstance(found, DockerEngine)
-    return found
-
-
-@pytest.fixture(scope="session")
-def null(engine: DockerEngine) -> Environment:
-    """The image of the null runtime as it is in the tree."""
-    return engine.ensure(load_catalog().images["runtimes/null"], lambda _: None)
-
-
-# --- steps in containers ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -297,195 +270,3 @@ def test_one_artifact_is_measured_by_hand(null: Environment, artifact: Path) -> 
     assert "latency" in done.stdout
     record = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert record["weights_bytes"] == 1000
-
-
-# --- images -------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Tree:
-    """A copy of the tree of images that a test may edit, with one image in it."""
-
-    root: Path
-
-    @property
-    def image(self) -> Image:
-        return load_catalog(self.root).images[f"runtimes/{self.root.name}"]
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.root / "runtimes" / self.root.name / file
-        text = path.read_text("utf-8")
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-
-
-@pytest.fixture(scope="module")
-def tree(engine: DockerEngine, null: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    root = tmp_path_factory.mktemp(f"t{os.getpid()}-", numbered=True)
-    shutil.copytree(ROOT / "images" / "base", root / "base")
-    shutil.copytree(ROOT / "images" / "runtimes" / "null", root / "runtimes" / root.name)
-    tree = Tree(root)
-    tree.edit("Dockerfile", 'image="runtimes/null"', f'image="runtimes/{root.name}"')
-    tree.edit("Dockerfile", 'image="runtimes/null"', f'image="runtimes/{root.name}"')
-    name = repository(tree.image)
-    yield tree
-    client = engine.client
-    for found in client.images.list(name=name):
-        client.images.remove(found.id, force=True)
-    client.images.prune({"dangling": True, "label": [f"{LABEL}.image=runtimes/{root.name}"]})
-
-
-@pytest.fixture(scope="module")
-def built(engine: DockerEngine, tree: Tree) -> Environment:
-    """The image of the tree, built while the host's pip knows a secret."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_CONFIG_FILE", "/dev/null") if "PIP_CONFIG_FILE" not in os.environ else None
-        patch.setenv("PIP_TRUSTED_HOST", "s3cret.invalid")
-        patch.setenv("HTTP_PROXY_PASSWORD", "s3cret")
-        return engine.ensure(tree.image, lambda _: None)
-
-
-def layers(engine: DockerEngine, image: str) -> list[str]:
-    return list(engine.client.images.get(image).attrs["RootFS"]["Layers"])
-
-
-def test_an_image_says_what_it_was_made_from(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    config = engine.client.images.get(built.reference).attrs["Config"]
-    labels = config["Labels"]
-    assert labels[f"{LABEL}.source-hash"] == tree.image.source_hash
-    assert labels[f"{LABEL}.environment-hash"] == tree.image.environment_hash
-    assert labels["org.opencontainers.image.version"]
-    assert config["User"] not in ("", "0", "root")
-
-
-def test_nothing_is_built_twice(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    said: list[str] = []
-    assert not engine.missing(tree.image)
-    assert engine.ensure(tree.image, said.append).digest == built.digest
-    assert not said
-
-
-def test_images_share_the_layers_of_the_base(engine: DockerEngine, null: Environment, built: Environment) -> None:
-    (base,) = {line for line in layers(engine, null.reference) if line in layers(engine, built.reference)} & set(
-        layers(engine, "compression-matrix/base:latest")
-    )
-    assert layers(engine, null.reference)[0] == base
-
-
-def test_a_change_of_code_redoes_the_last_layers_only(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    tree.edit("adapter.py", '"""No runtime', '"""Changed: no runtime')
-    try:
-        assert engine.missing(tree.image)
-        changed = engine.ensure(tree.image, lambda _: None)
-        assert changed.reference != built.reference
-        before, after = layers(engine, built.reference), layers(engine, changed.reference)
-        assert before[:2] == after[:2]  # the base, and the installed packages
-        assert before != after
-    finally:
-        tree.edit("adapter.py", '"""Changed: no runtime', '"""No runtime')
-
-
-def test_no_wheel_and_no_secret_is_in_any_layer(engine: DockerEngine, built: Environment, tmp_path: Path) -> None:
-    image = engine.client.images.get(built.reference)
-    assert "s3cret" not in json.dumps(image.attrs) + json.dumps(image.history())
-    with (tmp_path / "image.tar").open("wb") as file:
-        file.writelines(image.save())
-    names: list[str] = []
-    with tarfile.open(tmp_path / "image.tar") as outer:
-        for member in outer:
-            content = outer.extractfile(member)
-            if content is not None and is_tar(content):
-                with tarfile.open(fileobj=content) as layer:
-                    names += layer.getnames()
-    assert any(name.endswith("numpy/__init__.py") for name in names)
-    own = [name for name in (n.removeprefix("./") for n in names) if not name.startswith("usr/")]  # of Debian's own pip
-    assert not [name for name in own if name.endswith(".whl") or name.startswith("build/")]
-    assert not [name for name in own if name.rsplit("/", 1)[-1] in ("pip.conf", ".netrc", "auth.conf", ".pypirc")]
-    assert b"s3cret" not in (tmp_path / "image.tar").read_bytes()
-
-
-def is_tar(file: IO[bytes]) -> bool:
-    found = tarfile.is_tarfile(file)
-    file.seek(0)
-    return found
-
-
-def test_a_build_by_hand_makes_the_same_image(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    context = engine.work / "contexts" / f"runtimes-{tree.root.name}"
-    tag = f"{repository(tree.image)}:by-hand"
-    subprocess.run(["docker", "build", "--quiet", "--tag", tag, str(context)], check=True, capture_output=True)
-    made_from = engine.client.images.get(tag).labels[f"{LABEL}.source-hash"]
-    assert layers(engine, tag) == layers(engine, f"{repository(tree.image)}:{made_from[:12]}")
-    assert subprocess.run(["docker", "run", "--rm", tag, "--help"], capture_output=True, check=True).stdout
-
-
-def test_a_failing_smoke_import_fails_the_build(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    broken = replace(tree.image, smoke="import surely_not_there")
-    object.__setattr__(broken, "source_hash", "0" * 64)
-    with pytest.raises(BuildFailed) as caught:
-        engine.ensure(broken, lambda _: None)
-    assert "surely_not_there" in caught.value.log_tail
-    assert not engine.client.images.list(name=reference(broken))
-
-
-INTERRUPTED = """
-    import sys
-    from dataclasses import replace
-    from pathlib import Path
-    sys.path.insert(0, {root!r})
-    from harness.catalog import load_catalog
-    from harness.orchestrator.engines import choose
-
-    engine, _ = choose("docker", Path({work!r}))
-    image = replace(load_catalog(Path({images!r})).images[{name!r}], smoke="import time; time.sleep(300)")
-    object.__setattr__(image, "source_hash", "f" * 64)
-    print("start", flush=True)
-    engine.ensure(image, print)
-"""
-
-
-def test_an_interrupted_build_leaves_no_tag(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    name = tree.image.name
-    program = INTERRUPTED.format(root=str(ROOT), work=str(engine.work), images=str(tree.root), name=name)
-    log = engine.work / "logs" / f"build-{name.replace('/', '-')}.log"
-    log.unlink(missing_ok=True)
-    with subprocess.Popen([sys.executable, "-c", dedent(program)], stderr=subprocess.DEVNULL) as builder:
-        try:
-            until(lambda: log.exists() and running(engine, "smoke.py"))
-            builder.send_signal(signal.SIGINT)
-            builder.wait(30)
-        finally:
-            builder.kill()
-    until(lambda: not running(engine, "smoke.py"))
-    assert not engine.client.images.list(name=f"{repository(tree.image)}:{'f' * 12}")
-
-
-def running(engine: DockerEngine, word: str) -> bool:
-    return any(word in found["Command"] for found in engine.client.api.containers(all=True))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("waited in vain")
-
-
-def test_a_base_that_no_registry_gives_names_the_other_way(engine: DockerEngine, tmp_path: Path) -> None:
-    from harness.orchestrator.images import ImageBuilder
-
-    (tmp_path / "Dockerfile").write_text("FROM registry.invalid/python:3.11\n")
-    (tmp_path / "debootstrap.sh").write_text("")
-    with pytest.raises(EnvironmentProblem, match="no image registry answers") as caught:
-        ImageBuilder(engine.client, engine.work).ensure_base(tmp_path, lambda _: None)
-    assert "nox -s base" in str(caught.value.cure)
-
-
-def test_every_image_of_the_tree_has_a_dockerfile_of_the_common_subset() -> None:
-    for image in catalog.load_catalog().images.values():
-        text = (image.path / "Dockerfile").read_text("utf-8")
-        assert "--mount" not in text
-        assert "<<" not in text
-        assert not text.lower().startswith("# syntax")
-        assert f'{LABEL}.image="{image.name}"' in text

@@ -152,10 +152,10 @@ class DockerEngine:
         return shlex.join(words)
 
     def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
-        """``docker run`` of the image on ``./artifact``."""
-        options = ["--threads", str(limits.cpus), "--device", device]
-        words = [*self._docker_run(limits, device), "--volume", "./artifact:/artifact:ro", environment.reference]
-        return shlex.join([*words, "/artifact", *options])
+        """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
+        options = ["/artifact", "--threads", str(limits.cpus), "--device", device]
+        start = shlex.join(self._docker_run(limits, device))
+        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([environment.reference, *options])}'
 
     def _docker_run(self, limits: Limits, device: str) -> list[str]:
         memory = str(limits.memory_bytes)
@@ -169,24 +169,40 @@ class DockerEngine:
         return words
 
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        """Run to the end. The container is inspected before it is removed, and removed whatever happens."""
+        """Run to the end. Raises EnvironmentProblem where the engine cannot run it, or has gone."""
+        from docker.errors import APIError
+        from requests.exceptions import ConnectionError
+
+        try:
+            return self._run(job, on_line)
+        except APIError as error:
+            raise EnvironmentProblem(
+                f"the Docker Engine could not run {job.environment.reference}: {error.explanation or error}",
+                f"try it by hand: {self.command(job)}",
+            ) from error
+        except ConnectionError as error:
+            raise EnvironmentProblem(f"the Docker Engine at {self.host} has gone", "start it, then go on") from error
+
+    def _run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """The container is inspected before it is removed, and removed whatever happens."""
         self._killed = self._timed_out = False
         _hand_over(job.step, self._user())
         container = self._create(job)
         self._container = container
         timer = threading.Timer(job.limits.timeout_s, self._time_out)
-        since = int(time())
+        since = time()
         started = perf_counter()
         try:
             self.client.api.start(container)
             if self._killed:  # between create and start there was nothing to kill
                 self.kill()
             timer.start()
-            keep_log(self.client.api.logs(container, stream=True, follow=True), job, on_line)
+            self._follow(container, job, on_line)
             state = self._wait(container)
             seconds = perf_counter() - started
-            oom = not self._killed and (bool(state.get("OOMKilled")) or self._oom_event(container, since))
-            return Outcome(int(state["ExitCode"]), seconds, oom, self._timed_out)
+            code = int(state["ExitCode"])
+            oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container, since))
+            return Outcome(code, seconds, oom and not self._killed, self._timed_out)
         finally:
             timer.cancel()
             self._container = None
@@ -244,6 +260,14 @@ class DockerEngine:
         )
         return str(container["Id"])
 
+    def _follow(self, container: str, job: Job, on_line: Callable[[str], None]) -> None:
+        """Keep the log. A stream that breaks ends the log, not the step."""
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        with contextlib.suppress(RequestException, HTTPError):
+            keep_log(self.client.api.logs(container, stream=True, follow=True), job, on_line)
+
     def _wait(self, container: str) -> dict[str, Any]:
         """The container's final state. The SDK's wait gives up after a while; whether it runs is then looked up."""
         from requests.exceptions import ConnectionError, ReadTimeout
@@ -255,10 +279,11 @@ class DockerEngine:
             if not state["Running"]:
                 return state
 
-    def _oom_event(self, container: str, since: int) -> bool:
+    def _oom_event(self, container: str, since: float) -> bool:
         """Whether the engine saw an out-of-memory kill in this container; not every engine sets the flag."""
         filters = {"container": container, "event": "oom"}
-        return any(True for _ in self.client.api.events(since=since, until=int(time()) + 1, filters=filters))
+        events = self.client.api.events(since=int(since), until=int(time()) + 1, filters=filters)
+        return any(True for _ in events)
 
     def _remove(self, container: str) -> None:
         from docker.errors import APIError
