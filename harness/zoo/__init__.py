@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+# Loaded before the functions of the same names are defined: a later first import would put the packages in their place.
+import harness.zoo.datasets
+import harness.zoo.models  # noqa: F401
 from harness.tasks import Row
 
 if TYPE_CHECKING:

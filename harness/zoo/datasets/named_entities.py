@@ -153,6 +153,8 @@ _FILLERS = {
 _COMPANY = _words("Ltd Inc Group Bank Motors Foods Press Foundation Capital Records Brothers AG GmbH Oy AB BV")
 _CLUB = _words("United City Rovers University Orchestra Tribune Police")
 _PLACE = _words("Street Square Bridge Valley Island Road Hills")
+#: What names are made up with: words that both splits use.
+GENERIC = (*_COMPANY, *_CLUB, *_PLACE, "Lake")
 
 
 @dataclass(frozen=True)

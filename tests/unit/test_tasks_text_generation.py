@@ -1,0 +1,111 @@
+"""Perplexity, and the requests of a text-generation workload."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from harness.tasks import text_generation as task
+
+
+class CharacterTokenizer:
+    """One token per character, as transformers' tokenizers are called."""
+
+    @classmethod
+    def from_pretrained(cls, path: Path) -> CharacterTokenizer:
+        return cls()
+
+    def __call__(self, text: str, verbose: bool) -> dict[str, list[int]]:
+        return {"input_ids": [ord(character) for character in text]}
+
+
+@pytest.fixture(autouse=True)
+def _transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=CharacterTokenizer))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text(json.dumps({"max_position_embeddings": 2048}))
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def test_windows_hold_512_tokens_do_not_overlap_and_keep_the_tail(model: Path, out: Path) -> None:
+    rows = [{"text": "a" * 700}, {"text": "b" * 500}]
+    task.prepare_evaluation(rows, model, out)
+    windows = [batch["input_ids"] for batch in task.evaluation_batches(out)]
+    assert [window.shape for window in windows] == [(1, 512), (1, 512), (1, 178)]
+    text = "".join(chr(i) for i in np.concatenate(windows, axis=1)[0])
+    assert text == "a" * 700 + "\n\n" + "b" * 500
+
+
+def test_a_last_token_by_itself_is_not_a_window(model: Path, out: Path) -> None:
+    task.prepare_evaluation([{"text": "a" * 513}], model, out)
+    assert len(list(task.evaluation_batches(out))) == 1
+
+
+def test_windows_are_no_longer_than_the_model_can_read(model: Path, out: Path) -> None:
+    (model / "config.json").write_text(json.dumps({"max_position_embeddings": 100}))
+    task.prepare_evaluation([{"text": "a" * 200}], model, out)
+    assert [batch["input_ids"].shape for batch in task.evaluation_batches(out)] == [(1, 100), (1, 100)]
+
+
+def test_no_text_is_an_error(model: Path, out: Path) -> None:
+    with pytest.raises(ValueError, match="no text to score"):
+        task.prepare_evaluation([{"text": ""}], model, out)
+
+
+def test_a_window_is_reduced_to_its_summed_nll_and_its_scored_tokens() -> None:
+    random = np.random.default_rng(0)
+    ids, logits = random.integers(0, 40, (1, 150)), random.normal(0, 5, (1, 150, 40)).astype(np.float32)
+    nll, count = task.reduce(logits, {"input_ids": ids})
+    wanted = -log_softmax(logits[0, :-1].astype(np.float64), axis=-1)[np.arange(149), ids[0, 1:]].sum()
+    assert count == 149
+    assert nll == pytest.approx(wanted, rel=1e-12)
+
+
+def test_logits_too_large_for_exp_do_not_overflow() -> None:
+    logits = np.array([[[1e4, 0.0], [0.0, 0.0]]], dtype=np.float32)
+    assert task.reduce(logits, {"input_ids": np.array([[0, 0]])}).tolist() == [0.0, 1.0]
+
+
+def test_a_model_that_knows_nothing_has_the_vocabulary_as_perplexity(model: Path, out: Path) -> None:
+    task.prepare_evaluation([{"text": "some text " * 200}], model, out)
+    batches = task.evaluation_batches(out)
+    reduced = [task.reduce(np.zeros((1, batch["input_ids"].shape[1], 250)), batch) for batch in batches]
+    score = task.score(reduced, out)
+    assert score.value == pytest.approx(250)
+    assert score.interval == pytest.approx((250, 250))
+    assert score.examples == 4
+    assert not score.higher_is_better
+
+
+def test_windows_count_by_their_tokens(out: Path) -> None:
+    short, long = np.array([10.0, 1.0]), np.array([99.0, 99.0])
+    assert task.score([short, long], out).value == pytest.approx(np.exp(109 / 100))
+
+
+def test_a_request_is_a_prompt_and_the_text_that_really_follows(model: Path, out: Path) -> None:
+    text = "".join(chr(i) for i in range(1000, 3000))
+    task.prepare_workload([{"text": text}], model, {"batch": 2, "prompt_tokens": 50, "generated_tokens": 7}, out)
+    batches = task.workload_batches(out)
+    assert len(batches) >= 8
+    assert len({batch["input_ids"].tobytes() for batch in batches}) == len(batches)
+    for batch in batches:
+        assert batch["input_ids"].shape == (2, 50)
+        assert batch["continuation_ids"].shape == (2, 7)
+        assert batch["input_ids"].dtype == np.int64
+        assert (batch["continuation_ids"][:, 0] == batch["input_ids"][:, -1] + 1).all()
