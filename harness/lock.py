@@ -4,8 +4,8 @@
 dependency, is pinned with the hashes of its files, so that ``pip install --require-hashes`` installs the same anywhere.
 
 Packages are looked up where pip would look: its configured index, extra indexes and find-links folders. None of these is
-written into the file. The CPU build of PyTorch is only in PyTorch's own CPU index: where pip does not know it yet, name that index in
-``PIP_EXTRA_INDEX_URL``.
+written into the file. The CPU build of PyTorch lies in PyTorch's own CPU index only: where pip does not know it yet, name that
+index in ``PIP_EXTRA_INDEX_URL``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ def lock(image: Image) -> str:
     # Every index that has a version may serve it: the CPU build of PyTorch and its dependencies come from different ones.
     command += ["--index-strategy", "unsafe-best-match", "--python-version", PYTHON, "--python-platform", PLATFORM]
     run = subprocess.run(
-        [*command, *sources(config.stdout)], input="\n".join(image.packages), capture_output=True, text=True, check=False
+        [*command, *sources(config.stdout)],
+        input="\n".join(image.packages),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if run.returncode:
         raise EnvironmentProblem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ CARD = RuntimeCard(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _zeros(*shape: int) -> Array:
     return np.broadcast_to(np.float32(0), shape)  # a view of one number: nothing to fill, nothing to hold
 

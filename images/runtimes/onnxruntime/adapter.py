@@ -22,7 +22,12 @@ CARD = RuntimeCard(
     distributions=("onnxruntime", "onnxruntime-gpu", "numpy"),
 )
 
-TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+TYPES = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
 PAST, PRESENT = "past_key_values.", "present."
 
 

@@ -15,7 +15,7 @@ from harness.worker.adapter import Array, Arrays
 
 CARD = RuntimeCard(
     name="pytorch",
-    summary="PyTorch eager, transformers models, SDPA attention",
+    summary="PyTorch eager, transformers models",
     loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
@@ -54,9 +54,7 @@ class Adapter:
             self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"])
             self.arithmetic = "int8"
         else:
-            self.model = auto.from_pretrained(
-                artifact, dtype="auto", attn_implementation="sdpa", local_files_only=True, use_safetensors=True
-            )
+            self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
             self.arithmetic = NAMES[str(self.model.dtype).removeprefix("torch.")]
         self.model.eval().requires_grad_(False).to(self.device)
         self.known = set(inspect.signature(self.model.forward).parameters)
@@ -110,17 +108,17 @@ class Adapter:
         config = self.transformers.AutoConfig.from_pretrained(artifact, local_files_only=True)
         hook = register_module_parameter_registration_hook(to_meta)
         try:
-            model = auto.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
+            model = auto.from_config(config, dtype=torch.float32)
         finally:
             hook.remove()
         stored = load_file(artifact / "model.safetensors")
-        for name in linears:
-            weight, scale = stored.pop(f"{name}.weight"), stored.pop(f"{name}.weight_scale")
+        parts = {n: [stored.pop(f"{n}.{p}", None) for p in ("weight", "weight_scale", "bias")] for n in linears}
+        model.load_state_dict(stored, strict=False, assign=True)
+        for name, (weight, scale, bias) in parts.items():
             packed = torch._make_per_channel_quantized_tensor(weight, scale.double(), torch.zeros(len(scale)).long(), 0)
             layer = torch.ao.nn.quantized.dynamic.Linear(weight.shape[1], weight.shape[0], dtype=torch.qint8)
-            layer.set_weight_bias(packed, stored.pop(f"{name}.bias", None))
+            layer.set_weight_bias(packed, bias)
             model.set_submodule(name, layer)
-        model.load_state_dict(stored, strict=False, assign=True)
         model.tie_weights()
         missing = [name for name, parameter in model.named_parameters() if parameter.is_meta]
         if missing:

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.cards import ExporterCard, Form
 from harness.toolchain import Artifact, Context, ConversionError, Made
+from harness.toolchain.checkpoint import load_model
 
 CARD = ExporterCard(
     name="onnx",
@@ -36,7 +37,7 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    model = _model(source.path, context.task)
+    model = load_model(source.path, context.task)
     context.progress(0.1, "exporting")
     if context.task == "text-generation":
         extra = _build_language_model(source.path, out)
@@ -47,18 +48,6 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     difference = _compare(model, out, _inputs(source.path, config, context.task, batch=3), extra)
     weights = [file.name for file in (out / "model.onnx", out / "model.onnx.data") if file.exists()]
     return Made(weights, effect={"max_abs_logit_difference": difference}, extra=extra)
-
-
-def _model(path: Path, task: str) -> Any:
-    import transformers
-
-    auto = {
-        "text-generation": transformers.AutoModelForCausalLM,
-        "token-classification": transformers.AutoModelForTokenClassification,
-        "text-classification": transformers.AutoModelForSequenceClassification,
-        "image-classification": transformers.AutoModelForImageClassification,
-    }[task]
-    return auto.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
 
 
 def _inputs(path: Path, config: Any, task: str, batch: int) -> dict[str, Any]:

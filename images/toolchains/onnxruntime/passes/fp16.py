@@ -1,0 +1,60 @@
+"""Round the weights of an ONNX graph to float16 and let its operators work in float16 where the runtime can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.cards import Form, PassCard
+from harness.toolchain import Artifact, Context, ConversionError, Made
+
+CARD = PassCard(
+    name="fp16",
+    summary="store in float16, logits in float32; computes in float16 where the provider has kernels",
+    accepts=(Form("onnx", "fp32"),),
+    makes=Form("onnx", "fp16"),
+    source="https://onnxruntime.ai/docs/performance/model-optimizations/float16.html",
+)
+
+
+def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
+    """Convert all but the logits and the pixels; key-value caches become float16 too.
+
+    Raises ConversionError where ONNX Runtime does not load the result.
+    """
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from onnx.numpy_helper import to_array
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = onnx.load(source.path / "model.onnx")
+    before = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+    context.progress(0.3, "converting")
+    converted = convert_float_to_float16(model, keep_io_types=["logits", "pixel_values"], disable_shape_infer=True)
+    after = {tensor.name: to_array(tensor) for tensor in converted.graph.initializer}
+    changed = [name for name, array in after.items() if name in before and array.dtype != before[name].dtype]
+    # Single numbers are no weights: the "minus infinity" of attention masks shrinks to what float16 can hold.
+    change = max(float(np.abs(after[n].astype(np.float32) - before[n]).max()) for n in changed if before[n].size > 1)
+    onnx.save(
+        converted,
+        out / "model.onnx",
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location="model.onnx.data",
+    )
+    context.progress(0.9, "loading")
+    try:
+        onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise ConversionError(f"ONNX Runtime does not load the float16 graph: {error}") from error
+    names = ["model.onnx", "model.onnx.data"]
+    names = [name for name in names if (out / name).exists()]
+    size = sum((out / name).stat().st_size for name in names)
+    effect = {
+        "tensors_changed": len(changed),
+        "bits_per_weight": round(8 * size / sum(array.size for array in before.values()), 3),
+        "max_abs_weight_change": change,
+    }
+    return Made(names, effect=effect, extra=dict(source.manifest["extra"]))
