@@ -48,9 +48,9 @@ class Parameter:
             return f"expected {wanted.__name__}, got {value!r}"
         if self.choices and value not in self.choices:
             return f"expected one of {', '.join(self.choices)}, got {value!r}"
-        if self.minimum is not None and value < self.minimum:
+        if self.minimum is not None and float(value) < self.minimum:
             return f"expected at least {self.minimum:g}, got {value!r}"
-        if self.maximum is not None and value > self.maximum:
+        if self.maximum is not None and float(value) > self.maximum:
             return f"expected at most {self.maximum:g}, got {value!r}"
         return None
 

@@ -1,7 +1,7 @@
 """The catalog: every image, runtime, pass and exporter that the tree holds, found by looking at its folders.
 
-Nobody edits a list: ``images/runtimes/<name>/`` with its ``adapter.py`` is a runtime, ``images/toolchains/<name>/passes/x.py`` a
-pass, ``exporters/x.py`` an exporter. Cards are read by importing the module, which must not import its library at the top.
+Nobody edits a list: ``images/runtimes/<name>/`` with its ``adapter.py`` is a runtime,
+``images/toolchains/<name>/passes/x.py`` a pass, ``exporters/x.py`` an exporter. Cards are read by importing the module, which must not import its library at the top.
 """
 
 from __future__ import annotations
@@ -164,13 +164,16 @@ def _images(root: Path) -> Iterable[Image]:
 def _card(file: Path, kind: type[C]) -> C:
     card = getattr(_module(file), "CARD", None)
     if not isinstance(card, kind):
-        raise UsageError(f"{file}: has no CARD of type {kind.__name__}", f"open the file with CARD = {kind.__name__}(...)")
+        raise UsageError(
+            f"{file}: has no CARD of type {kind.__name__}", f"open the file with CARD = {kind.__name__}(...)"
+        )
     return card
 
 
 def _module(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"_matrix_{file.parent.name}_{file.stem}_{abs(hash(file))}", file)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -31,15 +31,21 @@ _out_option = click.option(
     "--out", default="reports", show_default=True, type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the report.",
 )  # fmt: skip
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print data on standard output, all else on standard error.")
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print data on standard output, all else on standard error."
+)
 
 
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--failed", is_flag=True, help="Only cells that failed in the last results."),
-        click.option("--cell", "cells", multiple=True, metavar="ID", help="Only this cell: model/method/runtime/device/workload."),
+        click.option(
+            "--cell", "cells", multiple=True, metavar="ID", help="Only this cell: model/method/runtime/device/workload."
+        ),
         click.option("--skip", multiple=True, metavar="AXIS=A,B", help="Leave out, such as --skip method=fp16."),
-        click.option("--only", multiple=True, metavar="AXIS=A,B", help="Only these, such as --only runtime=pytorch,onnxruntime."),
+        click.option(
+            "--only", multiple=True, metavar="AXIS=A,B", help="Only these, such as --only runtime=pytorch,onnxruntime."
+        ),
     ):
         command = option(command)
     return command
@@ -157,7 +163,9 @@ def report(out: Path, as_json: bool) -> None:
 @_work_option
 @_engine_option
 @click.argument("cell")
-@click.option("--out", "folder", default="artifact", show_default=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--out", "folder", default="artifact", show_default=True, type=click.Path(path_type=Path, file_okay=False)
+)
 def artifact(cell: str, folder: Path, **where: Any) -> None:
     """Lay out what a cell measures in a folder, for a container that is run by hand.
 
@@ -178,9 +186,8 @@ def artifact(cell: str, folder: Path, **where: Any) -> None:
 @main.command()
 @_work_option
 @_engine_option
-@click.option("--base-only", is_flag=True, help="Only the common base image.")
 @click.argument("names", nargs=-1)
-def images(names: tuple[str, ...], work: Path, engine: str, base_only: bool) -> None:
+def images(names: tuple[str, ...], work: Path, engine: str) -> None:
     """Build images (all, or those named, such as runtimes/onnxruntime).
 
     \b
@@ -190,12 +197,14 @@ def images(names: tuple[str, ...], work: Path, engine: str, base_only: bool) -> 
     """
     from harness.orchestrator import workspace
 
-    workspace.build_images(names, work, engine, base_only)
+    workspace.build_images(names, work, engine)
 
 
 @main.command()
 @_work_option
-@click.option("--older-than", default="0s", metavar="DURATION", help="Only what was not used for that long, such as 14d or 6h.")
+@click.option(
+    "--older-than", default="0s", metavar="DURATION", help="Only what was not used for that long, such as 14d or 6h."
+)
 @click.option("--images", "with_images", is_flag=True, help="Remove our Docker images and virtual environments too.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
 @_json_option

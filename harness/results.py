@@ -59,7 +59,9 @@ class Latency(Record):
     p50: float = Field(description="median of the round medians")
     p90: float = Field(description="90th percentile of all samples")
     p99: float = Field(description="99th percentile of all samples")
-    interval: Interval | None = Field(description="of the geometric mean of round medians; null with fewer than 2 rounds")
+    interval: Interval | None = Field(
+        description="of the geometric mean of round medians; null with fewer than 2 rounds"
+    )
     rounds: list[Round]
 
 
@@ -204,4 +206,7 @@ class Results(Record):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``reports/results.json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(mode="serialization")}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Results.model_json_schema(mode="serialization"),
+    }

@@ -132,7 +132,9 @@ def _walk(document: Document, node: yaml.Node, location: Location, above: frozen
             if place in document.keys:
                 first = document.keys[place].line
                 document.keys[place] = _mark(key)
-                yield Mistake(place, f"the key {key.value!r} is here twice, first in line {first}", "keep one", at_key=True)
+                yield Mistake(
+                    place, f"the key {key.value!r} is here twice, first in line {first}", "keep one", at_key=True
+                )
                 continue
             document.keys[place] = _mark(key)
             yield from _walk(document, value, place, above)

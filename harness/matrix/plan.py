@@ -17,7 +17,7 @@ from harness import zoo
 from harness.cards import Form, PassCard, serves
 from harness.catalog import Catalog, Image, Tool
 from harness.matrix import source
-from harness.matrix.expand import Cell, Workload, expand
+from harness.matrix.expand import Cell, expand
 from harness.matrix.formats import Hop, NoRoute, route
 from harness.matrix.spec import Matrix, Method, Model
 
@@ -76,7 +76,13 @@ class Plan:
     matrix: Matrix
     steps: Mapping[str, Step]
     cells: Sequence[PlannedCell]
+    picked: frozenset[str]  # ids of the cells to run; the report shows the others as far as they were measured before
     overhead: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> list[PlannedCell]:
+        """The picked cells."""
+        return [planned for planned in self.cells if planned.cell.id in self.picked]
 
     def upstream(self, keys: Iterable[str]) -> set[str]:
         """The keys and all that they are made from."""
@@ -107,10 +113,11 @@ class Planner:
     steps: dict[str, Step] = field(default_factory=dict)
 
     def plan(self, wanted: Callable[[Cell], bool] = lambda cell: True) -> Plan:
-        """Plan the cells that ``wanted`` picks."""
-        cells = [self._cell(cell) for cell in expand(self.matrix) if wanted(cell)]
-        overhead = self._overhead(cells)
-        return Plan(self.matrix, self.steps, cells, overhead)
+        """Plan all cells; those that ``wanted`` picks are to be run."""
+        cells = [self._cell(cell) for cell in expand(self.matrix)]
+        picked = frozenset(planned.cell.id for planned in cells if wanted(planned.cell))
+        overhead = self._overhead([planned for planned in cells if planned.cell.id in picked])
+        return Plan(self.matrix, self.steps, cells, picked, overhead)
 
     # --- cells -------------------------------------------------------------------------------------------------------
 
@@ -119,7 +126,9 @@ class Planner:
         runtime = self.catalog.runtimes[cell.runtime]
         if cell.device not in runtime.card.devices or not serves(runtime.card.tasks, model.task):
             lacking = cell.device if cell.device not in runtime.card.devices else model.task
-            return PlannedCell(cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}")
+            return PlannedCell(
+                cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}"
+            )
         try:
             artifact = self._artifact(model, method, runtime.card.loads)
             tokenizer = self._artifact(model, Method(name="original"), _CHECKPOINTS)

@@ -167,7 +167,9 @@ def load(file: Path, catalog: Catalog) -> Matrix:
     try:
         text = file.read_text("utf-8")
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", "name an existing file, or write one with `harness init`") from None
+        raise UsageError(
+            f"{file}: {error.strerror}", "name an existing file, or write one with `harness init`"
+        ) from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
     return parse(text, str(file), catalog)
@@ -208,14 +210,18 @@ def _translate(error: Mapping[str, Any], document: Document) -> Mistake:
             known = sorted(_model_at(location[:-1]).model_fields)
             return Mistake(location, f"unknown key {location[-1]!r}", did_you_mean(location[-1], known), at_key=True)
         case "missing":
-            return Mistake(location[:-1], f"the key {location[-1]!r} is missing in {_dotted(location[:-1]) or 'the matrix'}")
+            return Mistake(
+                location[:-1], f"the key {location[-1]!r} is missing in {_dotted(location[:-1]) or 'the matrix'}"
+            )
         case "too_short":
             return Mistake(location, f"{where} is empty", "name at least one")
         case "value_error":
             return Mistake(location, f"{where}: {error['ctx']['error']}")
         case "string_type" if not isinstance(error["input"], (dict, list)):
             return Mistake(
-                location, f"{where}: expected text, got {error['input']!r}", f'put it in quotes: "{_literal(location, document)}"'
+                location,
+                f"{where}: expected text, got {error['input']!r}",
+                f'put it in quotes: "{_literal(location, document)}"',
             )
         case "string_pattern_mismatch":
             return Mistake(location, f"{where}: {error['input']!r} does not match {error['ctx']['pattern']}")
@@ -312,7 +318,9 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
 
 def _workloads(location: Location, task: str, workloads: list[Workload]) -> Iterator[Mistake]:
     if not workloads:
-        yield Mistake(location, f"{_dotted(location)} is empty", "name at least one, or leave the key out for the default")
+        yield Mistake(
+            location, f"{_dotted(location)} is empty", "name at least one, or leave the key out for the default"
+        )
     known = tuple(tasks.get(task).WORKLOAD)
     for index, workload in enumerate(workloads):
         for key in workload:

@@ -66,6 +66,8 @@ def text(freed: Freed, dry_run: bool) -> str:
     """The outcome for people."""
     verb = "would free" if dry_run else "freed"
     lines = [
-        f"{verb} {found['bytes'] / 1e6:,.0f} MB: {found['count']} {kind}" for kind, found in freed.items() if found["count"]
+        f"{verb} {found['bytes'] / 1e6:,.0f} MB: {found['count']} {kind}"
+        for kind, found in freed.items()
+        if found["count"]
     ]
     return "\n".join(lines) or "nothing to free"

@@ -79,7 +79,7 @@ class Collector:
 
     def _cell(self, planned: PlannedCell) -> Cell:
         cell = planned.cell
-        base = {
+        base: dict[str, Any] = {
             "id": cell.id,
             "model": cell.model,
             "task": planned.task,
@@ -92,14 +92,13 @@ class Collector:
             return Cell(**base, status=Status(planned.status), reason=planned.reason)
         entries = [entry for key in planned.rounds if (entry := self.store.find(key))]
         measured = self._measured(planned, entries) if entries else {}
-        failure = self._failure(planned)
-        if failure:
+        if failure := self._failure(planned):
             # What was measured before something failed is shown, but the row is not `ok`.
-            return Cell(
-                **base, **measured, status=failure.status, reason=failure.reason, log_tail=failure.log_tail
-            )
-        if len(entries) < len(planned.rounds):
-            return Cell(**base, **measured, status=Status.SKIPPED, reason="not measured yet: the run was stopped")
+            tail = failure.log_tail
+            return Cell(**base, **measured, status=failure.status, reason=failure.reason, log_tail=tail)
+        if any(self.store.find(key) is None for key in planned.leaves):
+            why = "not picked in this run, and not measured before"
+            return Cell(**base, **measured, status=Status.SKIPPED, reason=why)
         return Cell(**base, **measured, status=Status.OK)
 
     def _failure(self, planned: PlannedCell) -> Failure | None:
@@ -206,7 +205,7 @@ def _memory(records: Sequence[Mapping[str, int | None]]) -> Memory:
         values = [value for record in records if (value := record[name]) is not None]
         return round(statistics.median(values)) if values else None
 
-    return Memory(**{name: middle(name) for name in Memory.model_fields})  # type: ignore[arg-type]  # pydantic checks it
+    return Memory(**{name: middle(name) for name in Memory.model_fields})
 
 
 def _phases(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Phase]:
@@ -220,4 +219,4 @@ def _phases(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Pha
 
 
 def _first_noise(records: Sequence[Mapping[str, Any]]) -> str:
-    return next(record["latency"]["noisy"] for record in records if record["latency"]["noisy"])
+    return next(str(record["latency"]["noisy"]) for record in records if record["latency"]["noisy"])

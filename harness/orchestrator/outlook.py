@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.orchestrator import estimate
-from harness.orchestrator.progress import duration
-from harness.orchestrator.workspace import Workspace
-from harness.orchestrator.engines import Engine
-from harness.orchestrator.progress import Plain
 from harness.matrix.plan import PlannedCell
+from harness.orchestrator import estimate
+from harness.orchestrator.progress import Plain, duration
+from harness.orchestrator.workspace import Workspace
 
 
 def of(workspace: Workspace) -> dict[str, Any]:
@@ -19,14 +17,22 @@ def of(workspace: Workspace) -> dict[str, Any]:
     keys = {step.key for step in missing}
     images = plan.images(keys)
     history = estimate.History.of(store)
+    shown = plan.upstream([key for planned in plan.wanted for key in planned.leaves] + list(plan.overhead))
     to_build = [name for name in images if workspace.engine.missing(workspace.catalog.images[name])]
     build = [workspace.catalog.images[name] for name in to_build]
     return {
         "engine": workspace.engine.name,
-        "cells": [_cell(planned, workspace, keys) for planned in plan.cells],
+        "cells": [_cell(planned, workspace, keys) for planned in plan.wanted],
         "steps": [
-            {"key": step.key, "kind": step.kind, "title": step.title, "image": step.image, "cached": step.key not in keys}
-            for step in plan.steps.values()
+            {
+                "key": step.key,
+                "kind": step.kind,
+                "title": step.title,
+                "image": step.image,
+                "cached": step.key not in keys,
+            }
+            for key, step in plan.steps.items()
+            if key in shown
         ],
         "images_to_build": to_build,
         "estimate": {

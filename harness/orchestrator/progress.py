@@ -46,7 +46,8 @@ def make(kind: Kind) -> Progress:
     if kind == "auto":
         terminal = sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
         kind = "tty" if terminal else "plain"
-    return {"tty": Tty, "plain": Plain, "json": Json}[kind]()
+    renderers: dict[str, type[Progress]] = {"tty": Tty, "plain": Plain, "json": Json}
+    return renderers[kind]()
 
 
 def duration(seconds: float) -> str:
@@ -133,7 +134,12 @@ class Tty:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._console = Console(stderr=True, highlight=False)
-        columns = (BarColumn(30), MofNCompleteColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rest]}"))
+        columns = (
+            BarColumn(30),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("{task.fields[rest]}"),
+        )
         # No refresh thread: the bar is painted when something has happened, and not at all inside a measurement.
         self._bar = Progress(*columns, console=self._console, auto_refresh=False)
         self._task: Any = None

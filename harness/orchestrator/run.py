@@ -18,7 +18,7 @@ from harness.catalog import Catalog
 from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
 from harness.matrix.plan import Plan, Step, describe
-from harness.orchestrator import models, sources
+from harness.orchestrator import sources
 from harness.orchestrator.engines import Engine, Environment, Job, Limits, Outcome
 from harness.orchestrator.estimate import History
 from harness.orchestrator.interrupt import Interrupts
@@ -53,7 +53,7 @@ class Run:
 
     def missing(self) -> list[Step]:
         """Steps that have to run, each after its inputs."""
-        leaves = [key for planned in self.plan.cells for key in planned.leaves] + list(self.plan.overhead)
+        leaves = [key for planned in self.plan.wanted for key in planned.leaves] + list(self.plan.overhead)
         needed: set[str] = set()
         pending = [key for key in leaves if not self.store.find(key)]
         while pending:
@@ -157,7 +157,7 @@ class Run:
                 say=self._tell(log),
             )
             if step.spec["task"]:
-                models.write_manifest(folder / "out", step.spec["task"], facts["notes"])
+                sources.write_manifest(folder / "out", facts, step.spec["task"])
         except HarnessError as error:
             failure = Failure(Status.CONVERT_FAILED, error.problem, str(error))
             self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, _receipt(step))

@@ -2,7 +2,8 @@
 
 A step is made in ``tmp/`` and renamed to ``steps/<kk>/<key>/`` once it is whole: a reader sees all of it or nothing, and a run
 that is killed loses at most the step in flight. ``receipt.json`` lists the hash of every file of ``out/``; they are checked
-when the output is used, for a cache entry is verified, never trusted. Failed steps are kept apart, in ``failed/``, with their logs.
+when the output is used, for a cache entry is verified, never trusted. Failed steps are kept apart, in ``failed/``, with
+their logs.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ class Store:
             who = holder.read_text("utf-8").strip() if holder.exists() else "another process"
             raise UsageError(f"{self.root} is in use by {who}", "wait for that run, or stop it with Ctrl-C") from None
         except OSError as error:
-            raise EnvironmentProblem(f"{self.root}: {error.strerror}", "make the folder writable, or use --work") from None
+            raise EnvironmentProblem(
+                f"{self.root}: {error.strerror}", "make the folder writable, or use --work"
+            ) from None
         holder.write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}", "utf-8")
         shutil.rmtree(self.root / "tmp", ignore_errors=True)  # whatever lies there is of a run that died
         return lock

@@ -7,12 +7,12 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from harness.catalog import Catalog, load_catalog
 from harness.errors import EnvironmentProblem, Exit, UsageError
-from harness.matrix import source, spec
+from harness.matrix import spec
 from harness.matrix.document import did_you_mean
 from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.plan import Plan, Planner
@@ -47,7 +47,7 @@ class Workspace:
             self.catalog,
             self.engine.name,
             self.engine.devices(),
-            lambda parsed: sources.fingerprint(parsed, base),
+            cache(lambda parsed: sources.fingerprint(parsed, base)),  # a large folder is hashed once, not once a cell
         )
         return planner.plan(self.wanted)
 
@@ -103,7 +103,9 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
     results = _collect(workspace, pass_)
     before = read_results(workspace.out / "results.json")
     if not pass_.ran and before is not None and _same(before, results) and (workspace.out / "index.html").exists():
-        shown.say(f"nothing to do: all {len(results.cells)} cells are measured, {workspace.out / 'index.html'} is up to date")
+        shown.say(
+            f"nothing to do: all {len(workspace.plan.wanted)} cells are measured, {workspace.out / 'index.html'} is up to date"
+        )
     else:
         report.render(results, workspace.out)
         shown.say(_summary(results, workspace.out))
@@ -188,7 +190,9 @@ def _axes(terms: Sequence[str], cells: Sequence[Cell]) -> Mapping[str, set[str]]
     for term in (part for text in terms for part in text.split()):
         axis, separator, values = term.partition("=")
         if not separator or axis not in spec.AXES:
-            raise UsageError(f"{term!r} does not pick cells", f"write AXIS=VALUE,VALUE with one of: {', '.join(spec.AXES)}")
+            raise UsageError(
+                f"{term!r} does not pick cells", f"write AXIS=VALUE,VALUE with one of: {', '.join(spec.AXES)}"
+            )
         known = sorted({_value(cell, axis) for cell in cells})
         for value in values.split(","):
             if value not in known:
@@ -209,9 +213,11 @@ def _failed(out: Path) -> set[str]:
 
 def lay_out(workspace: Workspace, folder: Path) -> None:
     """Copy what one cell measures into ``folder``: the artifact, and data/workload and data/evaluation below it."""
-    (planned,) = workspace.plan.cells
+    (planned,) = workspace.plan.wanted
     if planned.status or planned.artifact is None or planned.evaluation is None:
-        raise UsageError(f"{planned.cell.id} is {planned.status}: {planned.reason}", "pick another cell: `harness plan`")
+        raise UsageError(
+            f"{planned.cell.id} is {planned.status}: {planned.reason}", "pick another cell: `harness plan`"
+        )
     parts = {
         folder: planned.artifact,
         folder / "data" / "workload": workspace.plan.steps[planned.rounds[0]].inputs["data"],
@@ -227,7 +233,7 @@ def lay_out(workspace: Workspace, folder: Path) -> None:
         shutil.copytree(output, target, dirs_exist_ok=True)
 
 
-def build_images(names: Sequence[str], work: Path, engine: str, base_only: bool) -> None:
+def build_images(names: Sequence[str], work: Path, engine: str) -> None:
     """Build images or environments; all of them where none is named."""
     catalog = load_catalog()
     for name in names:
@@ -235,9 +241,6 @@ def build_images(names: Sequence[str], work: Path, engine: str, base_only: bool)
             raise UsageError(f"there is no image {name!r}", did_you_mean(name, sorted(catalog.images)))
     chosen, reason = engines.choose(engine, work)
     print(reason, file=sys.stderr, flush=True)
-    if base_only:
-        print(chosen.ensure_base(_say), file=sys.stderr)
-        return
     for name in names or sorted(catalog.images):
         built = chosen.ensure(catalog.images[name], _say)
         print(f"{name}: {built.reference}", file=sys.stderr, flush=True)

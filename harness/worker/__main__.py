@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 def _adapter_module() -> Any:
     file = Path(os.environ["MATRIX_IMAGE_DIR"]) / "adapter.py"
     spec = importlib.util.spec_from_file_location("matrix_adapter", file)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -133,7 +134,9 @@ def _summary(record: Mapping[str, Any]) -> str:
     if quality:
         low, high = quality["interval"]
         interval = f"[{low:.4g}, {high:.4g}]"
-        lines.append(f"  quality  {quality['metric']} {quality['value']:.4g} {interval}, {quality['examples']} examples")
+        lines.append(
+            f"  quality  {quality['metric']} {quality['value']:.4g} {interval}, {quality['examples']} examples"
+        )
     else:
         lines.append("  quality  not measured: the artifact comes without data/evaluation")
     if record["latency"]["noisy"]:
@@ -150,10 +153,8 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
     try:
         subject = _subject(Path(inputs["artifact"]), spec["device"], task["threads"])
         data = Path(inputs["data"])
-        if task["kind"] == "measure":
-            record = measure(subject, data, Sampling(**spec["sampling"]))
-        else:
-            record = evaluate(subject, data)
+        timed = task["kind"] == "measure"
+        record = measure(subject, data, Sampling(**spec["sampling"])) if timed else evaluate(subject, data)
         (step / "out").mkdir(exist_ok=True)
         (step / "out" / "record.json").write_text(json.dumps(record), "utf-8")
         status["versions"] = versions(subject.card.distributions)

@@ -51,7 +51,9 @@ class Snapshot:
         total = busy = steal = 0.0
         if _STAT.exists():
             # user nice system idle iowait irq softirq steal: proc(5)
-            ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in _STAT.read_text().split("\n", 1)[0].split()[1:9]]
+            ticks = [
+                int(field) / os.sysconf("SC_CLK_TCK") for field in _STAT.read_text().split("\n", 1)[0].split()[1:9]
+            ]
             total, steal = sum(ticks), ticks[7]
             busy = total - ticks[3] - ticks[4] - steal
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -84,7 +86,9 @@ class Noise:
         if total <= 0:
             return cls(0.0, 0.0, 0)
         others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
-        return cls((after.steal_s - before.steal_s) / total, max(0.0, others / total), after.throttled - before.throttled)
+        return cls(
+            (after.steal_s - before.steal_s) / total, max(0.0, others / total), after.throttled - before.throttled
+        )
 
     def verdict(self) -> str | None:
         """Why the round is noisy, or None when it was quiet."""

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource
-from harness.orchestrator import hub, intake, packaged
-from harness.orchestrator.models import describe_model
+from harness.orchestrator.sources import hub, intake, packaged
+from harness.orchestrator.sources.models import describe_model
 
 Say: TypeAlias = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import SourceError
-from harness.orchestrator import intake
+from harness.orchestrator.sources import intake
 
 #: What models are made of: weights, configuration, tokenizers. Pictures, read-me files and other formats stay there.
 WANTED = intake.WEIGHTS | {".json", ".txt", ".model", ".tiktoken", ".jinja", ".spm", ".vocab", ".onnx_data", ".data"}

@@ -1,0 +1,106 @@
+"""The commands of this repository: ``nox -s matrix``, ``nox -s tests``; ``nox --list`` names the rest.
+
+Arguments pass through after ``--``: ``nox -s matrix -- --only runtime=onnxruntime --plan``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+# pip, not uv: it honours the host's own pip configuration (mirrors, certificates, find-links).
+nox.options.default_venv_backend = "virtualenv|venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests"]
+
+PYTHON = "3.11"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+WAIT = {"interrupt_timeout": None, "terminate_timeout": None}  # Ctrl-C is the harness's to answer: it finishes the step
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The package, editable, and the given dependency groups, unless nothing has changed since they were installed."""
+    wanted = [requirement for group in groups for requirement in nox.project.dependency_groups(PYPROJECT, group)]
+    mark = Path(session.virtualenv.location) / "installed.txt"
+    state = Path("pyproject.toml").read_text("utf-8") + str(groups)
+    if mark.exists() and mark.read_text("utf-8") == state:
+        return
+    session.install("--quiet", "--editable", ".", *wanted)
+    mark.write_text(state, "utf-8")
+
+
+def harness(session: nox.Session, *arguments: str, codes: tuple[int, ...] = (0,)) -> None:
+    """Run the command line."""
+    session.run("harness", *arguments, success_codes=list(codes), **WAIT)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Run matrix.yaml to a finished report in reports/, resumed where it stopped."""
+    install(session)
+    harness(session, "run", *session.posargs)
+
+
+@nox.session
+def images(session: nox.Session) -> None:
+    """Build all images (or those named); where no Docker Engine answers, their virtual environments."""
+    install(session)
+    harness(session, "images", *session.posargs)
+
+
+@nox.session
+def base(session: nox.Session) -> None:
+    """Make the base image from Debian packages, for machines that reach no image registry (needs root and debootstrap)."""
+    session.run("bash", "images/base/debootstrap.sh", *session.posargs, external=True)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Draw the report again from reports/results.json."""
+    install(session)
+    harness(session, "report", *session.posargs)
+
+
+@nox.session
+def publish(session: nox.Session) -> None:
+    """Write a static site into site/, ready for any web host."""
+    install(session)
+    harness(session, "publish", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; those with containers and with a browser run where an engine and Chromium are found."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Make the requirements.txt of images again from the packages in their image.yaml."""
+    install(session)
+    session.run("python", "-m", "harness.lock", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build/."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the harness itself: overhead per call and per cell, a run with nothing to do, expansion of 10,000 cells."""
+    install(session)
+    session.run("python", "benchmarks/harness.py", *session.posargs, **WAIT)
