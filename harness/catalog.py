@@ -1,7 +1,8 @@
 """The catalog: every image, runtime, pass and exporter that the tree holds, found by looking at its folders.
 
-Nobody edits a list: ``images/runtimes/<name>/`` with its ``adapter.py`` is a runtime,
-``images/toolchains/<name>/passes/x.py`` a pass, ``exporters/x.py`` an exporter. Cards are read by importing the module, which must not import its library at the top.
+Nobody edits a list: ``images/runtimes/<name>/`` with its ``adapter.py`` is a runtime, and in
+``images/toolchains/<name>/`` every ``passes/x.py`` is a pass, every ``exporters/x.py`` an exporter.
+Cards are read by importing the module, which must not import its library at the top.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def clean(work: Path, older_than_s: float, *, with_images: bool, dry_run: bool) 
             if not dry_run:
                 shutil.rmtree(path)
         if older_than_s == 0:
-            for name in ("wheels", "contexts", "logs", *(["envs"] if with_images else [])):
+            for name in ("wheels", "contexts", "logs", *(["envs", "code", "uv-cache"] if with_images else [])):
                 freed[name] = _folder(work / name, dry_run)
         if with_images:
             freed["images"] = _images(dry_run)
@@ -58,8 +58,14 @@ def _folder(folder: Path, dry_run: bool) -> dict[str, int]:
 
 def _images(dry_run: bool) -> dict[str, int]:
     from harness.orchestrator import images
+    from harness.orchestrator.engines.docker import DockerEngine, NoEngine, endpoint, probe
 
-    return images.remove_all(dry_run=dry_run)
+    host = endpoint()
+    try:
+        version = probe(host)
+    except NoEngine:
+        return {"count": 0, "bytes": 0}
+    return images.remove_all(DockerEngine(Path(), host, version).client, dry_run=dry_run)
 
 
 def text(freed: Freed, dry_run: bool) -> str:

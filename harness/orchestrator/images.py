@@ -223,3 +223,12 @@ def _explain(subject: str, failure: str, log: Path) -> EnvironmentProblem:
         )
     tail = "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
     return BuildFailed(f"{subject} could not be built: {failure}", f"the whole log: {log}", tail)
+
+
+def remove_all(client: DockerClient, *, dry_run: bool) -> dict[str, int]:
+    """Remove every image of ours, build stages included; their count and bytes (layers that they share counted each time)."""
+    found = client.api.images(filters={"label": f"{LABEL}.image"}, all=False)
+    if not dry_run:
+        for image in found:
+            client.api.remove_image(image["Id"], force=True)
+    return {"count": len(found), "bytes": sum(int(image["Size"]) for image in found)}

@@ -14,9 +14,8 @@ import pytest
 from harness.cards import Form
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource, form_of, parse
-from harness.orchestrator.sources import intake, packaged
+from harness.orchestrator.sources import fetch, fingerprint, intake, packaged, write_manifest
 from harness.orchestrator.sources.models import describe_model
-from harness.orchestrator.sources import fetch, fingerprint, write_manifest
 
 
 @pytest.mark.parametrize(
