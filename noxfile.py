@@ -10,7 +10,7 @@ from pathlib import Path
 import nox
 
 # pip, not uv: it honours the host's own pip configuration (mirrors, certificates, find-links).
-nox.options.default_venv_backend = "virtualenv|venv"
+nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
