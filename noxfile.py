@@ -103,4 +103,4 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the harness itself: overhead per call and per cell, a run with nothing to do, expansion of 10,000 cells."""
     install(session)
-    session.run("python", "benchmarks/harness.py", *session.posargs, **WAIT)
+    session.run("python", "benchmarks/overhead.py", *session.posargs, **WAIT)

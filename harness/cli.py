@@ -159,6 +159,26 @@ def report(out: Path, as_json: bool) -> None:
 
 
 @main.command()
+@_out_option
+@click.option("--to", "site", default="site", show_default=True, type=click.Path(path_type=Path, file_okay=False))
+def publish(out: Path, site: Path) -> None:
+    """Write the report as a static site, ready for any web host.
+
+    \b
+    examples:
+      harness publish
+      harness publish --to public
+    """
+    from harness.matrix.spec import json_schema as matrix_schema
+    from harness.report.site import publish as write
+    from harness.results import json_schema as results_schema
+
+    schemas = {"matrix.schema.json": matrix_schema(), "results.schema.json": results_schema()}
+    files = write(out, site, schemas)
+    click.echo(f"wrote {len(files)} files into {site}", err=True)
+
+
+@main.command()
 @_matrix_option
 @_work_option
 @_engine_option
@@ -256,7 +276,7 @@ def init(out: Path) -> None:
 
     if out.exists():
         raise UsageError(f"{out} exists", "name another file with --out")
-    out.write_text((ROOT / "examples" / "first.yaml").read_text("utf-8"), "utf-8")
+    out.write_text((ROOT / "examples" / "quick.yaml").read_text("utf-8"), "utf-8")
     click.echo(f"wrote {out}; try: harness plan --matrix {out}", err=True)
 
 
