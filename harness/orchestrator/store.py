@@ -103,6 +103,7 @@ class Store:
 
     def publish(self, key: str, step: Path, receipt: Mapping[str, Any]) -> Entry:
         """Make a whole step the store's: its output is hashed, and it appears at once."""
+        _make_readable(step / "out")
         write_json(step / "receipt.json", {**receipt, "files": hash_tree(step / "out")})
         self._verified.add(key)
         self._move(step, self._path("steps", key))
@@ -158,6 +159,12 @@ class Store:
     def touch(self, key: str) -> None:
         """Note that a finished step was used."""
         os.utime(self._path("steps", key))
+
+
+def _make_readable(folder: Path) -> None:
+    """Let everybody read an output: a container that is run by hand is another user, and some libraries write 0600."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def hash_tree(folder: Path) -> dict[str, str]:

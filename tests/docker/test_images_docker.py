@@ -152,6 +152,7 @@ def test_a_failing_smoke_import_fails_the_build(engine: DockerEngine, tree: Tree
 
 
 INTERRUPTED = """
+    import signal
     import sys
     from dataclasses import replace
     from pathlib import Path
@@ -159,6 +160,7 @@ INTERRUPTED = """
     from harness.catalog import load_catalog
     from harness.orchestrator.engines import choose
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
     engine, _ = choose("docker", Path({work!r}))
     image = replace(load_catalog(Path({images!r})).images[{name!r}], smoke="import time; time.sleep(300)")
     object.__setattr__(image, "source_hash", "f" * 64)
