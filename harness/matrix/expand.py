@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from harness import tasks
-from harness.matrix.spec import Include, Matrix, Model, Pattern
+
+if TYPE_CHECKING:  # the spec itself asks here whether its includes come to anything
+    from harness.matrix.spec import Include, Matrix, Model, Pattern
 
 Workload: TypeAlias = tuple[tuple[str, int], ...]  #: (field, value) pairs in the task's order; hashable
 
@@ -47,6 +49,30 @@ def workload_name(workload: Workload) -> str:
 
 def expand(matrix: Matrix) -> list[Cell]:
     """All cells of a matrix, in the order of the file: model, workload, method, runtime, device."""
+    originals = _originals(matrix)
+    cells = {cell.id: cell for cell in originals}
+    for include in matrix.include:
+        matched = [cell.id for cell in originals if _agrees(cell, include)]
+        if matched:
+            cells.update({id: _with(cells[id], include) for id in matched})
+        else:
+            cells.update({cell.id: cell for cell in _new(matrix, include)})
+    return list(cells.values())
+
+
+def idle_includes(matrix: Matrix) -> list[int]:
+    """Places of the ``include`` entries that agree with no combination and name too little to make a new one."""
+    originals = _originals(matrix)
+    return [
+        index
+        for index, include in enumerate(matrix.include)
+        if None in (include.model, include.method, include.runtime)
+        and not any(_agrees(cell, include) for cell in originals)
+    ]
+
+
+def _originals(matrix: Matrix) -> list[Cell]:
+    """The product of the axes without what ``exclude`` drops."""
     cells: dict[str, Cell] = {}
     for model in matrix.models:
         axes = product(
@@ -56,13 +82,6 @@ def expand(matrix: Matrix) -> list[Cell]:
             cell = Cell(model.name, method, runtime, device, workload)
             if not any(_agrees(cell, pattern) for pattern in matrix.exclude):
                 cells[cell.id] = cell
-    originals = list(cells.values())
-    for include in matrix.include:
-        matched = [cell.id for cell in originals if _agrees(cell, include)]
-        if matched:
-            cells.update({id: _with(cells[id], include) for id in matched})
-        else:
-            cells.update({cell.id: cell for cell in _new(matrix, include)})
     return list(cells.values())
 
 

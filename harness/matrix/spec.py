@@ -14,6 +14,7 @@ from harness.catalog import Catalog
 from harness.errors import UsageError
 from harness.matrix import source
 from harness.matrix.document import Document, Location, MatrixError, Mistake, did_you_mean, read
+from harness.matrix.expand import idle_includes
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -184,7 +185,8 @@ def parse(text: str, name: str, catalog: Catalog) -> Matrix:
         matrix = Matrix.model_validate(document.data)
     except ValidationError as error:
         raise MatrixError(document, [_translate(e, document) for e in error.errors()]) from None
-    if mistakes := list(_meaning(matrix, catalog)):
+    # Whether an include comes to anything can be told only where all names are right.
+    if mistakes := list(_meaning(matrix, catalog)) or list(_idle(matrix)):
         raise MatrixError(document, mistakes)
     return matrix
 
@@ -359,7 +361,28 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
                 if value is not None and value not in names:
                     problem = f"{key} names the unknown {axis} {value!r}"
                     yield Mistake((key, index, axis), problem, did_you_mean(value, names))
+            task_names = [models[pattern.model].task] if pattern.model in models else tasks.names()
+            fields = sorted({name for task in task_names if task in tasks.names() for name in tasks.get(task).WORKLOAD})
+            for name in pattern.workload or {}:
+                if name not in fields:
+                    problem = f"{key} names the unknown workload field {name!r}"
+                    yield Mistake((key, index, "workload", name), problem, did_you_mean(name, fields), at_key=True)
+    for index, include in enumerate(matrix.include):
+        outside = include.runtime not in (None, *matrix.runtimes) or include.device not in (None, *matrix.devices)
+        lacking = [axis for axis in ("model", "method", "runtime") if getattr(include, axis) is None]
+        if outside and lacking:
+            problem = f"this include agrees with no combination, and lacks {' and '.join(lacking)} to be a new cell"
+            yield Mistake(("include", index), problem, "name model, method and runtime, or correct what it names")
     for axis, value in (("method", matrix.report.baseline.method), ("runtime", matrix.report.baseline.runtime)):
         if value not in known[axis]:
             problem = f"the baseline names the unknown {axis} {value!r}"
             yield Mistake(("report", "baseline", axis), problem, did_you_mean(value, known[axis]))
+
+
+def _idle(matrix: Matrix) -> Iterator[Mistake]:
+    for index in idle_includes(matrix):
+        yield Mistake(
+            ("include", index),
+            f"include[{index}] agrees with no combination",
+            "correct a value, or name model, method and runtime to make a new cell",
+        )

@@ -78,3 +78,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_lines() -> None:
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         spec.load(tmp_path / "none.yaml", CATALOG)
+
+
+def test_an_include_that_can_be_no_cell_is_refused() -> None:
+    assert "lacks model and method to be a new cell" in told(GOOD + "include: [{runtime: onnxruntime, rounds: 5}]\n")
