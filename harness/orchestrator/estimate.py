@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
 from harness.matrix.plan import Step
-from harness.orchestrator.store import Store
+from harness.orchestrator.store import Entry, Store
 
 #: Seconds and megabytes of a step of which nothing is known yet, by kind; measured on two cores with the default matrix.
 _DEFAULTS = {
@@ -34,8 +33,8 @@ class History:
         """Read the receipts of a store."""
         found: dict[tuple[str, str | None], list[float]] = defaultdict(list)
         for file in store.root.glob("steps/??/*/receipt.json"):
-            receipt = json.loads(file.read_text("utf-8"))
-            found[receipt["kind"], receipt["image"]].append(receipt["seconds"])
+            if receipt := Entry(file.parent).receipt:
+                found[receipt["kind"], receipt["image"]].append(receipt["seconds"])
         return cls(dict(found))
 
     def estimate(self, step: Step) -> tuple[float, bool]:

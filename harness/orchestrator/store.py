@@ -70,9 +70,9 @@ class Store:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def find(self, key: str) -> Entry | None:
-        """The finished step of that key, or None."""
-        path = self._path("steps", key)
-        return Entry(path) if (path / "receipt.json").exists() else None
+        """The finished step of that key, or None. Without a receipt that can be read a step is not finished."""
+        entry = Entry(self._path("steps", key))
+        return entry if "files" in entry.receipt else None
 
     def failure(self, key: str) -> Entry | None:
         """The last failed attempt at that step, or None."""
