@@ -65,6 +65,9 @@ class Run:
 
     def execute(self) -> None:
         """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
+        for planned in self.plan.cells:
+            for key in planned.leaves:
+                self.store.output(key)  # a damaged record is thrown away, so that it is missing
         missing = self.missing()
         if not missing:
             return

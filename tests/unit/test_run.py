@@ -1,0 +1,292 @@
+"""A plan is run in a fair order, one bad step stops nothing else, and what is done is never done again."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import Catalog, Image, load_catalog
+from harness.errors import BuildFailed
+from harness.matrix.expand import Cell
+from harness.matrix.plan import Plan, PlannedCell, Step
+from harness.matrix.spec import Matrix
+from harness.orchestrator.engines import Environment, Job, Limits, Outcome
+from harness.orchestrator.interrupt import Interrupted, Interrupts
+from harness.orchestrator.progress import Plain
+from harness.orchestrator.run import Run
+from harness.orchestrator.store import Store
+from harness.results import Status
+
+CATALOG = load_catalog()
+CELLS = "abcdefgh"
+ROUNDS = 3
+Behaviour = Callable[[Job], Outcome]
+
+
+@dataclass
+class InProcess:
+    """An engine that does each step at once, in this process; ``behaviours`` replace single steps, by key."""
+
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    ran: list[str] = field(default_factory=list)
+    name: str = "in-process"
+    version: str | None = None
+    caveats: tuple[str, ...] = ()
+
+    def missing(self, image: Image) -> bool:
+        return True
+
+    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+        if image.name in self.broken:
+            raise BuildFailed(f"{image.name} does not build", log_tail="the end of the log")
+        return Environment(image, image.name, "sha256:0")
+
+    def devices(self) -> dict[str, str | None]:
+        return {"cpu": None}
+
+    def command(self, job: Job) -> str:
+        return "a command"
+
+    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+        return "a command by hand"
+
+    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        key = json.loads((job.step / "step.json").read_text())["spec"]["key"]
+        self.ran.append(key)
+        assert all(path.is_dir() for path in job.inputs.values())
+        return self.behaviours.get(key, succeed)(job)
+
+    def kill(self) -> None:
+        pass
+
+    def reap(self) -> int:
+        return 0
+
+
+def succeed(job: Job) -> Outcome:
+    (job.step / "out" / "made.txt").write_text("made")
+    (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
+    return Outcome(0, 0.1)
+
+
+def say(status: str, reason: str) -> Behaviour:
+    def behave(job: Job) -> Outcome:
+        (job.step / "status.json").write_text(json.dumps({"status": status, "reason": reason}))
+        return Outcome(1, 0.1)
+
+    return behave
+
+
+def end(log: str = "", **outcome: Any) -> Behaviour:
+    """End without a word in ``status.json``."""
+
+    def behave(job: Job) -> Outcome:
+        (job.step / "log.txt").write_text(log)
+        return Outcome(**{"exit_code": 137, "seconds": 0.1, **outcome})
+
+    return behave
+
+
+def plan(seed: int = 0) -> Plan:
+    """Eight cells, each with an artifact of its own, data that all share, three rounds and an evaluation."""
+    steps: dict[str, Step] = {}
+
+    def add(key: str, kind: str, image: str, inputs: dict[str, str], **spec: Any) -> None:
+        steps[key] = Step(key, kind, key, image, {"key": key, **spec}, inputs, 1, 2**30, 60.0)
+
+    add("data", "prepare", "toolchains/torch", {})
+    cells = []
+    for name in CELLS:
+        add(f"artifact-{name}", "compress", "toolchains/torch", {"data": "data"})
+        inputs = {"artifact": f"artifact-{name}", "data": "data"}
+        add(f"evaluate-{name}", "evaluate", "runtimes/null", inputs)
+        rounds = tuple(f"measure-{name}-{number}" for number in range(ROUNDS))
+        for number, key in enumerate(rounds):
+            add(key, "measure", "runtimes/null", inputs, round=number)
+        cell = Cell(name, "original", "null", "cpu", (("batch", 1),))
+        cells.append(PlannedCell(cell, "image-classification", f"artifact-{name}", rounds, f"evaluate-{name}"))
+    model = {"name": "a", "source": "zoo:digits-cnn", "task": "image-classification", "dataset": "zoo:digits"}
+    axes = {"models": [model], "methods": ["original"], "runtimes": ["null"]}
+    matrix = Matrix.model_validate({**axes, "measure": {"seed": seed}})
+    return Plan(matrix, steps, cells, frozenset(planned.cell.id for planned in cells))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def execute(work: Path, engine: InProcess, seed: int = 0, catalog: Catalog = CATALOG) -> Run:
+    run = Run(plan(seed), catalog, engine, Store(work), Plain(), work, Interrupts(print, engine.kill))
+    run.execute()
+    return run
+
+
+def kinds(keys: list[str]) -> list[str]:
+    return [key.split("-")[0] for key in keys]
+
+
+def test_conversions_come_first_then_rounds_then_evaluation(work: Path) -> None:
+    engine = InProcess()
+    execute(work, engine)
+    stages = ["data"] + ["artifact"] * 8 + ["measure"] * 8 * ROUNDS + ["evaluate"] * 8
+    assert kinds(engine.ran) == stages
+
+
+def test_every_cell_has_a_round_before_any_has_two(work: Path) -> None:
+    engine = InProcess()
+    execute(work, engine)
+    rounds = [key[-1] for key in engine.ran if key.startswith("measure")]
+    assert rounds == ["0"] * 8 + ["1"] * 8 + ["2"] * 8
+
+
+def test_cells_are_in_another_order_in_every_round(work: Path) -> None:
+    engine = InProcess()
+    execute(work, engine)
+    measured = [key for key in engine.ran if key.startswith("measure")]
+    orders = [[key.split("-")[1] for key in measured[start : start + 8]] for start in (0, 8, 16)]
+    assert list(CELLS) not in orders
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_the_same_seed_gives_the_same_order_and_another_seed_another(tmp_path: Path) -> None:
+    engines = [InProcess() for _ in range(3)]
+    for number, (engine, seed) in enumerate(zip(engines, (1, 1, 2), strict=True)):
+        execute(tmp_path / str(number), engine, seed)
+    assert engines[0].ran == engines[1].ran
+    assert engines[0].ran != engines[2].ran
+
+
+def test_a_second_run_runs_nothing(work: Path) -> None:
+    execute(work, InProcess())
+    again = InProcess()
+    assert execute(work, again).ran == 0
+    assert again.ran == []
+
+
+def test_what_depends_on_a_failed_step_inherits_its_reason_without_running(work: Path) -> None:
+    engine = InProcess({"artifact-a": say("convert-failed", "no such operator")})
+    run = execute(work, engine)
+    heirs = {key for key, failure in run.failures.items() if "no such operator" in failure.reason}
+    assert heirs == {"artifact-a", "evaluate-a", *(f"measure-a-{number}" for number in range(ROUNDS))}
+    assert not {key for key in engine.ran if key.startswith(("measure-a", "evaluate-a"))}
+
+
+def test_a_failed_step_is_tried_once_in_a_run(work: Path) -> None:
+    engine = InProcess({"artifact-a": say("convert-failed", "no such operator")})
+    execute(work, engine)
+    assert engine.ran.count("artifact-a") == 1
+
+
+def test_other_cells_go_on_after_a_failure(work: Path) -> None:
+    run = execute(work, InProcess({"artifact-a": say("convert-failed", "no such operator")}))
+    assert all(run.store.find(key) for planned in run.plan.cells[1:] for key in planned.leaves)
+
+
+def test_a_failed_step_is_tried_again_by_the_next_run(work: Path) -> None:
+    execute(work, InProcess({"artifact-a": say("convert-failed", "no such operator")}))
+    again = InProcess()
+    assert execute(work, again).failures == {}
+    assert set(kinds(again.ran)) == {"artifact", "measure", "evaluate"}
+    assert all("-a" in key for key in again.ran)
+
+
+def test_an_image_that_does_not_build_fails_its_steps_only(work: Path) -> None:
+    run = execute(work, InProcess(broken=("runtimes/null",)))
+    assert run.failures["measure-a-0"].status == Status.BUILD_FAILED
+    assert run.failures["measure-a-0"].log_tail == "the end of the log"
+    assert run.store.find("artifact-a")
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(work: Path) -> None:
+    def stop(job: Job) -> Outcome:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(work, InProcess({"measure-c-1": stop}))
+    done = {file.parent.name for file in work.glob("steps/??/*/receipt.json")}
+    again = InProcess()
+    execute(work, again)
+    assert done
+    assert "measure-c-1" in again.ran
+    assert not done & set(again.ran)
+
+
+def test_ctrl_c_ends_the_run_after_the_step_that_runs(work: Path) -> None:
+    engine = InProcess()
+    interrupts = Interrupts(lambda line: None, engine.kill)
+
+    def interrupt(job: Job) -> Outcome:
+        signal.raise_signal(signal.SIGINT)
+        return succeed(job)
+
+    engine.behaviours = {"artifact-b": interrupt}
+    run = Run(plan(), CATALOG, engine, Store(work), Plain(), work, interrupts)
+    with interrupts, pytest.raises(Interrupted):
+        run.execute()
+    assert engine.ran[-1] == "artifact-b"
+    assert run.store.find("artifact-b")
+
+
+def test_one_missing_step_is_all_that_runs(work: Path) -> None:
+    run = execute(work, InProcess())
+    entry = run.store.find("measure-d-2")
+    assert entry is not None
+    (entry.path / "receipt.json").unlink()
+    again = InProcess()
+    execute(work, again)
+    assert again.ran == ["measure-d-2"]
+
+
+def test_a_damaged_artifact_is_made_again_before_it_is_used(work: Path) -> None:
+    store = execute(work, InProcess()).store
+    for key, damage in (("artifact-a", "made.txt"), ("measure-a-0", None)):
+        entry = store.find(key)
+        assert entry is not None
+        if damage:
+            (entry.out / damage).write_text("damaged")
+        else:
+            (entry.path / "receipt.json").unlink()
+    again = InProcess()
+    execute(work, again)
+    assert again.ran == ["artifact-a", "measure-a-0"]
+
+
+def test_a_damaged_record_is_measured_again(work: Path) -> None:
+    entry = execute(work, InProcess()).store.find("measure-a-0")
+    assert entry is not None
+    (entry.out / "made.txt").write_text("a better number")
+    again = InProcess()
+    execute(work, again)
+    assert again.ran == ["measure-a-0"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "reason"),
+    [
+        (end(timed_out=True), Status.TIMEOUT, "measure was ended after 60 s"),
+        (end(oom=True), Status.OOM_HOST, "measure needed more than its 1.0 GiB of memory"),
+        (end("loading\nSegmentation fault\n\n"), Status.CRASHED, "exit code 137: Segmentation fault"),
+        (end(), Status.CRASHED, "exit code 137: it printed nothing"),
+        (end(exit_code=0), Status.CRASHED, "exit code 0"),
+        (say("oom-gpu", "CUDA out of memory"), Status.OOM_GPU, "measure: CUDA out of memory"),
+        (say("crashed", "ValueError: no"), Status.CRASHED, "measure: ValueError: no"),
+    ],
+)
+def test_how_a_step_ended_is_told_by_its_status(work: Path, behaviour: Behaviour, status: Status, reason: str) -> None:
+    failure = execute(work, InProcess({"measure-a-1": behaviour})).failures["measure-a-1"]
+    assert failure.status == status
+    assert reason in failure.reason
+
+
+def test_a_failure_is_on_disk_with_its_reason(work: Path) -> None:
+    entry = execute(work, InProcess({"measure-a-1": end(timed_out=True)})).store.failure("measure-a-1")
+    assert entry is not None
+    assert entry.status == {"status": "timeout", "reason": "measure was ended after 60 s"}
