@@ -1,48 +1,123 @@
-"""The arrows between the rooms: what may import what, read from the code as text."""
+"""The arrows between the rooms of the package: who may import whom, read from the source.
+
+A room is a folder or a module directly below ``harness/``. Imports inside functions count; those for type checking do not run.
+Adapters, passes, exporters and the models of the zoo are plugins: loaded by name, they know the room that runs them.
+"""
+
+from __future__ import annotations
 
 import ast
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HARNESS = ROOT / "harness"
+PACKAGE = ROOT / "harness"
+PLUGINS = sorted(PACKAGE.glob("zoo/models/*.py"))
+FILES = sorted(set(PACKAGE.rglob("*.py")) - set(PLUGINS))
 
 
-def imports(file: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+def imported(file: Path) -> Iterator[str]:
+    """Dotted names of all modules (and of what is taken from them) that a file imports when it runs."""
+    pending: list[ast.AST] = [ast.parse(file.read_text("utf-8"))]
+    while pending:
+        node = pending.pop()
+        match node:
+            case ast.Import():
+                yield from (name.name for name in node.names)
+            case ast.ImportFrom():
+                yield from (f"{node.module}.{name.name}" for name in node.names)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                pending.extend(node.orelse)
+            case _:
+                pending.extend(ast.iter_child_nodes(node))
 
 
-def of_room(*names: str) -> list[Path]:
-    return [file for name in names for file in sorted((HARNESS / name).rglob("*.py"))]
+def room(name: str) -> str | None:
+    """The room that a dotted name lies in; None outside the package and for the package's own version."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "harness" and len(parts) > 1 and parts[1] != "__version__" else None
 
 
-@pytest.mark.parametrize("file", of_room("matrix", "report"), ids=lambda f: str(f.relative_to(HARNESS)))
-def test_matrix_and_report_are_pure(file: Path) -> None:
-    forbidden = ("docker", "harness.orchestrator", "harness.worker", "subprocess")
-    assert not [name for name in imports(file) if name.startswith(forbidden)]
+def rooms(files: list[Path]) -> set[str]:
+    return {found for file in files for name in imported(file) if (found := room(name))}
 
 
-@pytest.mark.parametrize("file", of_room("worker", "tasks"), ids=lambda f: str(f.relative_to(HARNESS)))
-def test_what_travels_into_runtime_images_is_self_contained(file: Path) -> None:
-    allowed = ("harness.worker", "harness.tasks", "harness.cards")
-    ours = {name for name in imports(file) if name.startswith("harness.")}
-    assert not [name for name in ours if not name.startswith(allowed)]
+def files_of(name: str) -> list[Path]:
+    return [file for file in FILES if file.is_relative_to(PACKAGE / name)]
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("images/runtimes/*/adapter.py")), ids=lambda f: f.parent.name)
-def test_an_adapter_knows_its_runtime_and_the_interface_only(file: Path) -> None:
-    ours = {name for name in imports(file) if name.startswith("harness.")}
-    assert not [name for name in ours if not name.startswith(("harness.cards", "harness.worker.adapter"))]
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("tasks", {"tasks"}),
+        ("worker", {"worker", "cards", "tasks"}),
+        ("toolchain", {"toolchain", "cards", "tasks", "zoo"}),
+        ("zoo", {"zoo", "tasks"}),
+        ("matrix", {"matrix", "cards", "catalog", "errors", "tasks", "zoo"}),
+        ("report", {"report", "errors", "results", "stats"}),
+    ],
+)
+def test_a_room_imports_only_what_lies_below_it(name: str, allowed: set[str]) -> None:
+    assert rooms(files_of(name)) <= allowed
 
 
-@pytest.mark.parametrize("file", of_room("toolchain", "zoo"), ids=lambda f: str(f.relative_to(HARNESS)))
-def test_toolchains_know_nothing_of_who_runs_them(file: Path) -> None:
-    assert not [n for n in imports(file) if n.startswith(("harness.orchestrator", "harness.matrix", "harness.report"))]
+@pytest.mark.parametrize("name", ["cards", "errors", "results", "stats"])
+def test_the_contracts_import_nothing_of_ours(name: str) -> None:
+    assert rooms([PACKAGE / f"{name}.py"]) == set()
+
+
+@pytest.mark.parametrize("name", ["matrix", "report", "worker", "toolchain", "tasks", "zoo"])
+def test_only_the_orchestrator_knows_docker(name: str) -> None:
+    assert not {module for file in files_of(name) for module in imported(file) if module.split(".")[0] == "docker"}
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("images/runtimes/*/adapter.py")), ids=lambda file: file.parent.name)
+def test_an_adapter_knows_the_cards_and_its_own_interface_only(file: Path) -> None:
+    ours = {name for name in imported(file) if room(name)}
+    assert all(name.startswith(("harness.cards.", "harness.worker.adapter.")) for name in ours)
+
+
+@pytest.mark.parametrize(
+    "file", [*sorted(ROOT.glob("images/toolchains/*/*/*.py")), *PLUGINS], ids=lambda file: file.stem
+)
+def test_a_tool_knows_the_cards_and_the_toolchain_only(file: Path) -> None:
+    assert rooms([file]) <= {"cards", "toolchain"}
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file.parent.name in ("tasks", "worker")], ids=lambda f: f.stem
+)
+def test_what_travels_into_runtimes_needs_numpy_and_psutil_at_most(file: Path) -> None:
+    top = [node for node in ast.parse(file.read_text("utf-8")).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = {
+        name.split(".")[0]
+        for node in top
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert names - sys.stdlib_module_names <= {"harness", "numpy", "psutil"}
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    arrows: dict[str, set[str]] = defaultdict(set)
+    for file in FILES:
+        here = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        arrows[here] |= rooms([file]) - {here}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        pytest.fail(f"a cycle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_the_matrix_has_no_cycle_among_its_own_modules() -> None:
+    arrows = {
+        f"harness.matrix.{file.stem}": {
+            ".".join(name.split(".")[:3]) for name in imported(file) if name.startswith("harness.matrix.")
+        }
+        for file in files_of("matrix")
+    }
+    TopologicalSorter(arrows).prepare()
