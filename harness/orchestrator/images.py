@@ -226,9 +226,25 @@ def _explain(subject: str, failure: str, log: Path) -> EnvironmentProblem:
 
 
 def remove_all(client: DockerClient, *, dry_run: bool) -> dict[str, int]:
-    """Remove every image of ours, build stages included; their count and bytes (layers that they share counted each time)."""
-    found = client.api.images(filters={"label": f"{LABEL}.image"}, all=False)
-    if not dry_run:
-        for image in found:
-            client.api.remove_image(image["Id"], force=True)
-    return {"count": len(found), "bytes": sum(int(image["Size"]) for image in found)}
+    """Remove every image of ours, the base and build stages included, but for those that something still uses.
+
+    Returns their count and bytes; layers that images share are counted in each.
+    """
+    found = client.api.images(filters={"label": f"{LABEL}.image"})
+    found.sort(
+        key=lambda image: image["Labels"][f"{LABEL}.image"] == "base"
+    )  # the others are its children: it goes last
+    gone = found if dry_run else [image for image in found if _remove(client, image["Id"])]
+    return {"count": len(gone), "bytes": sum(int(image["Size"]) for image in gone)}
+
+
+def _remove(client: DockerClient, image: str) -> bool:
+    from docker.errors import APIError
+
+    try:
+        client.api.remove_image(image, force=True)
+    except APIError as refused:
+        if refused.status_code != 409:  # in use by a running container, or by an image that is not ours
+            raise
+        return False
+    return True

@@ -20,7 +20,7 @@ from harness.catalog import ROOT, Image, load_catalog
 from harness.errors import BuildFailed, EnvironmentProblem
 from harness.orchestrator.engines import Environment
 from harness.orchestrator.engines.docker import DockerEngine
-from harness.orchestrator.images import LABEL, ImageBuilder, reference, repository
+from harness.orchestrator.images import LABEL, ImageBuilder, reference, remove_all, repository
 
 pytestmark = pytest.mark.docker
 
@@ -203,6 +203,14 @@ def test_a_base_that_no_registry_gives_names_the_other_way(engine: DockerEngine,
     with pytest.raises(EnvironmentProblem, match="no image registry answers") as caught:
         ImageBuilder(engine.client, engine.work).ensure_base(tmp_path, lambda _: None)
     assert "nox -s base" in str(caught.value.cure)
+
+
+def test_a_dry_run_of_removing_counts_our_images_and_leaves_them(engine: DockerEngine, null: Environment) -> None:
+    told = remove_all(engine.client, dry_run=True)
+    assert told["count"] >= 2  # the base, and the null runtime on it
+    assert told["bytes"] >= engine.client.images.get(null.reference).attrs["Size"]
+    assert engine.client.images.get(null.reference).id == null.digest
+    assert engine.client.images.get("compression-matrix/base:latest")
 
 
 def test_every_image_of_the_tree_has_a_dockerfile_of_the_common_subset() -> None:
