@@ -82,11 +82,14 @@ def test_an_adapter_knows_the_cards_and_its_own_interface_only(file: Path) -> No
     assert all(name.startswith(("harness.cards.", "harness.worker.adapter.")) for name in ours)
 
 
-@pytest.mark.parametrize(
-    "file", [*sorted(ROOT.glob("images/toolchains/*/*/*.py")), *PLUGINS], ids=lambda file: file.stem
-)
+@pytest.mark.parametrize("file", sorted(ROOT.glob("images/toolchains/*/*/*.py")), ids=lambda file: file.stem)
 def test_a_tool_knows_the_cards_and_the_toolchain_only(file: Path) -> None:
     assert rooms([file]) <= {"cards", "toolchain"}
+
+
+@pytest.mark.parametrize("file", PLUGINS, ids=lambda file: file.stem)
+def test_a_model_of_the_zoo_knows_the_toolchain_and_what_lies_below_it_only(file: Path) -> None:
+    assert rooms([file]) <= {"toolchain", "tasks", "zoo"}
 
 
 @pytest.mark.parametrize(
