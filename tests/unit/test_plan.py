@@ -1,14 +1,16 @@
 """From a matrix to cells and steps, on the catalog as it is in the tree."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
+from harness.cards import Form, Parameter
 from harness.catalog import load_catalog
 from harness.matrix import spec
-from harness.matrix.expand import expand
+from harness.matrix.formats import NoRoute, route
 from harness.matrix.plan import Plan, Planner
+from harness.matrix.spec import PassUse
 
 CATALOG = load_catalog()
 TEXT = (Path(__file__).parents[2] / "matrix.yaml").read_text("utf-8")
@@ -62,38 +64,72 @@ def test_every_step_comes_after_its_inputs() -> None:
     assert all(order[needed] < order[key] for key, step in plan.steps.items() for needed in step.inputs.values())
 
 
-def test_exclude_drops_what_agrees_with_every_key() -> None:
-    matrix = spec.parse(TEXT + "\nexclude: [{method: fp16, runtime: pytorch}]", "m", CATALOG)
-    left = {(cell.method, cell.runtime) for cell in expand(matrix)}
-    assert ("fp16", "pytorch") not in left
-    assert ("fp16", "onnxruntime") in left
+def test_every_cell_of_the_default_matrix_is_planned_or_has_a_reason() -> None:
+    assert all((len(c.rounds) == 3 and c.evaluation and c.artifact) or c.reason for c in planned().cells)
 
 
-def test_include_adds_to_the_cells_it_agrees_with_and_makes_no_new_one() -> None:
-    before = expand(spec.parse(TEXT, "m", CATALOG))
-    after = expand(spec.parse(TEXT + "\ninclude: [{runtime: pytorch, rounds: 5}]", "m", CATALOG))
-    assert [cell.id for cell in before] == [cell.id for cell in after]
-    assert {cell.rounds for cell in after if cell.runtime == "pytorch"} == {5}
-    assert {cell.rounds for cell in after if cell.runtime == "onnxruntime"} == {None}
+def test_only_bf16_on_onnx_runtime_is_unsupported_in_the_default_matrix() -> None:
+    without = {(c.cell.method, c.cell.runtime) for c in planned().cells if c.status}
+    assert without == {("bf16", "onnxruntime")}
 
 
-def test_include_that_agrees_with_none_is_a_new_cell() -> None:
-    extra = '\ninclude: [{model: digits-cnn, method: original, runtime: "null", workload: {batch: 7}}]'
-    before, after = (expand(spec.parse(text, "m", CATALOG)) for text in (TEXT, TEXT + extra))
-    (new,) = {cell.id for cell in after} - {cell.id for cell in before}
-    assert new.startswith("digits-cnn/original/null/cpu/b7")
+def test_rounds_of_a_cell_are_different_steps() -> None:
+    keys = [key for c in planned().cells for key in c.rounds]
+    assert len(keys) == len(set(keys))
 
 
-@given(st.integers(1, 4), st.integers(1, 3))
-def test_cells_are_the_product_of_the_axes_and_their_ids_differ(workloads: int, methods: int) -> None:
-    names = ["original", "fp16", "bf16"][:methods]
-    sizes = [{"batch": batch + 1} for batch in range(workloads)]
-    text = f"""
-models: [{{name: digits-cnn, source: "zoo:digits-cnn", task: image-classification, dataset: "zoo:digits"}}]
-methods: {names}
-runtimes: [pytorch, onnxruntime]
-workloads: {{image-classification: {sizes}}}
-"""
-    cells = expand(spec.parse(text, "m", CATALOG))
-    assert len(cells) == workloads * methods * 2
-    assert len({cell.id for cell in cells}) == len(cells)
+def test_a_longer_measurement_measures_again_and_makes_nothing_again() -> None:
+    before, after = planned(), planned(TEXT.replace("max_seconds: 4", "max_seconds: 5"))
+    assert {before.steps[key].kind for key in before.steps.keys() - after.steps.keys()} == {"measure"}
+
+
+def test_another_source_of_one_model_leaves_the_others_alone() -> None:
+    after = planned(TEXT.replace("Q4_1.gguf", "Q8_0.gguf"))
+    kept = {key for c in planned().cells if c.cell.model != "smollm2-135m" for key in c.leaves}
+    assert kept <= after.steps.keys()
+
+
+def test_another_source_of_a_model_changes_all_that_is_made_of_it() -> None:
+    after = planned(TEXT.replace("Q4_1.gguf", "Q8_0.gguf"))
+    changed = {key for c in planned().cells if c.cell.model == "smollm2-135m" for key in c.leaves}
+    assert changed
+    assert not changed & after.steps.keys()
+
+
+def test_a_parameter_of_a_pass_is_in_the_keys_of_what_it_makes_and_of_no_other() -> None:
+    tool = next(tool for tool in CATALOG.passes_named("fp16") if "torch" in tool.image.name)
+    card = replace(tool.card, parameters={"level": Parameter(1, "how much")})
+    with_parameter = tuple(replace(t, card=card) if t is tool else t for t in CATALOG.passes)
+    catalog = replace(CATALOG, passes=with_parameter)
+
+    def plan(level: int) -> Plan:
+        method = f"{{name: fp16, passes: [{{fp16: {{level: {level}}}}}]}}"
+        matrix = spec.parse(TEXT.replace("fp16", method, 1), "m", catalog)
+        return Planner(matrix, catalog, "docker", DEVICES, str).plan()
+
+    one, two = plan(1), plan(2)
+    changed = {c.cell.method for c in one.cells for key in c.leaves if key not in two.steps}
+    assert changed == {"fp16"}
+    assert {one.steps[key].kind for key in one.steps.keys() - two.steps.keys()} == {"compress", "measure", "evaluate"}
+
+
+def test_the_memory_and_timeout_of_a_cell_reach_its_steps() -> None:
+    plan = planned(TEXT + "\ninclude: [{model: digits-cnn, memory: 1GiB, timeout: 5m}]")
+    steps = [plan.steps[key] for c in plan.cells if c.cell.model == "digits-cnn" for key in c.leaves]
+    assert {(step.memory_bytes, step.timeout_s) for step in steps} == {(2**30, 300.0)}
+
+
+def test_a_route_goes_through_all_passes_in_order() -> None:
+    uses = [PassUse(name="fp16")]
+    hops = route(Form("hf", "fp32"), uses, [Form("onnx", "fp16")], "image-classification", CATALOG)
+    assert hops[-1].form == Form("onnx", "fp16")
+    assert [hop.use for hop in hops if hop.use] == uses
+
+
+def test_no_hop_is_taken_where_the_source_is_loaded_as_it_is() -> None:
+    assert route(Form("hf", "fp32"), [], [Form("hf", "fp32")], "image-classification", CATALOG) == []
+
+
+def test_a_pass_that_takes_nothing_that_can_be_reached_is_named() -> None:
+    with pytest.raises(NoRoute, match="no implementation of int8-dynamic takes made-up/fp32 for image-classification"):
+        route(Form("made-up"), [PassUse(name="int8-dynamic")], [Form("onnx")], "image-classification", CATALOG)
