@@ -276,7 +276,7 @@ def init(out: Path) -> None:
 
     if out.exists():
         raise UsageError(f"{out} exists", "name another file with --out")
-    out.write_text((ROOT / "examples" / "quick.yaml").read_text("utf-8"), "utf-8")
+    out.write_text((ROOT / "examples" / "first.yaml").read_text("utf-8"), "utf-8")
     click.echo(f"wrote {out}; try: harness plan --matrix {out}", err=True)
 
 

@@ -15,7 +15,7 @@ from harness.cli import main
 from harness.results import json_schema
 
 ROOT = Path(__file__).parents[2]
-GOOD = (ROOT / "examples" / "quick.yaml").read_text("utf-8")
+GOOD = (ROOT / "examples" / "first.yaml").read_text("utf-8")
 
 
 def harness(*arguments: str | Path) -> Result:
