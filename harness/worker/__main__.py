@@ -110,7 +110,11 @@ def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
         "threads": subject.threads,
         "artifact": {key: subject.manifest[key] for key in ("format", "precision", "task", "passes", "provenance")},
         "versions": versions(subject.card.distributions),
-        **measure(subject, data / "workload", Sampling(max_seconds=options.seconds)),
+        **measure(
+            subject,
+            data / "workload",
+            Sampling(min_seconds=min(Sampling.min_seconds, options.seconds), max_seconds=options.seconds),
+        ),
         "quality": None,
     }
     if (data / "evaluation").is_dir():
@@ -132,11 +136,9 @@ def _summary(record: Mapping[str, Any]) -> str:
     if record["vram"]["peak_bytes"] is not None:
         lines.append(f"  VRAM     {record['vram']['peak_bytes'] / 1e6:.1f} MB peak")
     if quality:
-        low, high = quality["interval"]
-        interval = f"[{low:.4g}, {high:.4g}]"
-        lines.append(
-            f"  quality  {quality['metric']} {quality['value']:.4g} {interval}, {quality['examples']} examples"
-        )
+        ends = quality["interval"]  # none with fewer than two examples
+        interval = f" [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else ""
+        lines.append(f"  quality  {quality['metric']} {quality['value']:.4g}{interval}, {quality['examples']} examples")
     else:
         lines.append("  quality  not measured: the artifact comes without data/evaluation")
     if record["latency"]["noisy"]:
