@@ -1,6 +1,8 @@
 """What the harness itself costs: measured in one run, each figure as median [min, max] beside its target.
 
-Run by hand: ``nox -s bench``. Needs a finished ``nox -s matrix``: the run with nothing to do is measured on it.
+Run by hand on a quiet machine: ``nox -s bench``. A hand-made model on the ``null`` runtime is all that it needs; the first
+run builds what is missing (the null runtime and the PyTorch toolchain). Where ``nox -s matrix`` has finished, its cells are
+judged too.
 """
 
 from __future__ import annotations
@@ -9,35 +11,72 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from harness.catalog import load_catalog
 from harness.matrix import spec
 from harness.matrix.expand import expand
+from harness.orchestrator.engines import Engine, Environment, Job, Limits, choose
+from harness.tasks import image_classification
 
 REPEATS = 7
+WORK = Path(".matrix")
+MANIFEST = {"format": "hf", "precision": "fp32", "task": "image-classification", "weights": ["model.safetensors"]}
+SAMPLING = {"min_samples": 1000, "min_seconds": 0.2, "max_seconds": 1.0, "precision": 0.01}
+# A null call takes well below a microsecond: a second of them would be more samples to read than a real matrix holds.
+MATRIX = """
+models: [{name: tiny, source: "path:./model", task: image-classification, dataset: "path:./digits.npz"}]
+methods: [original]
+runtimes: ["null"]
+workloads: {image-classification: [{batch: 1, image_size: 8}]}
+measure: {rounds: 3, min_samples: 1000, min_seconds: 0.0, max_seconds: 0.1}
+limits: {cpus: 1, memory: 1GiB}
+"""
 
 
 def main() -> None:
     """Print the table."""
-    receipts = [json.loads(file.read_text("utf-8")) for file in Path(".matrix/steps").glob("*/*/receipt.json")]
-    rows = [
-        ("harness per call, null runtime", "µs", 5.0, null_calls_us()),
-        ("expanding 10,000 cells", "s", 1.0, timed(expand_ten_thousand)),
-        ("a run with nothing to do", "s", 1.0, timed(run_again)),
-        ("a cell beyond its measuring", "s", 1.0, beyond_measuring_s(receipts)),
-    ]
-    for name, unit, target, values in rows:
-        if not values:
-            print(f"{name:<32} not measured: run `nox -s matrix` first")
-            continue
-        middle = statistics.median(values)
-        word = "ok" if middle < target else "MISSED"
-        print(
-            f"{name:<32} {middle:8.3f} {unit} [{min(values):.3f}, {max(values):.3f}], target {target:g} {unit}: {word}"
+    engine, reason = choose("auto", WORK)
+    print(reason)
+    print(f"{'':<44} {'median':>8}  {'[min, max]':<18} {'target':<7} share of it")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_inputs(folder)
+        records = list(measured(engine, folder))
+        calls = [statistics.median(record["latency"]["nanoseconds"]) / 1e3 for _, record in records]
+        row("harness per call, null runtime", "µs", 5, calls)
+        row("a cell beyond its measuring, null", "s", 1, [beyond(seconds, record) for seconds, record in records])
+        for image, seconds in stored(engine).items():
+            row(f"the same, {image}, the last matrix", "s", 1, seconds)
+        run(folder / "matrix.yaml", folder / "reports")
+        row(
+            "a run with nothing to do, 1 cell",
+            "s",
+            1,
+            timed(lambda: run_again(folder / "matrix.yaml", folder / "reports")),
         )
+    if is_finished(Path("matrix.yaml")):
+        row(
+            "a run with nothing to do, matrix.yaml",
+            "s",
+            1,
+            timed(lambda: run_again(Path("matrix.yaml"), Path("reports"))),
+        )
+    row("expanding 10,000 cells, file included", "s", 1, timed(expand_ten_thousand))
+
+
+def row(name: str, unit: str, target: float, values: Sequence[float]) -> None:
+    """One line: what was measured, and whether the median is below the target."""
+    middle = statistics.median(values)
+    spread = f"[{min(values):.3f}, {max(values):.3f}]"
+    word = "pass" if middle < target else "MISS"
+    print(f"{name:<44} {middle:8.3f}  {spread:<18} {target:>2g} {unit:<4} {middle / target:5.2f}  {word}", flush=True)
 
 
 def timed(action: Callable[[], object]) -> list[float]:
@@ -50,8 +89,104 @@ def timed(action: Callable[[], object]) -> list[float]:
     return seconds
 
 
+# --- one measuring step ------------------------------------------------------------------------------------------------
+
+
+def write_inputs(folder: Path) -> None:
+    """A matrix of one model with one weight and ten classes, its data set, and the inputs of one measuring step."""
+    model, data = folder / "model", folder / "data"
+    model.mkdir()
+    data.mkdir()
+    classes = {str(n): str(n) for n in range(10)}
+    (model / "config.json").write_text(json.dumps({"id2label": classes, "image_size": 8, "num_channels": 1}))
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (model / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    (model / "manifest.json").write_text(json.dumps(MANIFEST))
+    images = np.random.default_rng(0).random((40, 8, 8), dtype=np.float32)
+    np.savez(folder / "digits.npz", images=images, labels=np.arange(40) % 10)
+    np.savez(data / "data.npz", pixel_values=images[:8, None, None])
+    (data / "data.json").write_text(json.dumps({"task": image_classification.NAME}))
+    (folder / "matrix.yaml").write_text(MATRIX)
+
+
+def measured(engine: Engine, folder: Path) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Wall seconds, from start to exit, and the record of some measuring steps of the null runtime."""
+    environment = engine.ensure(load_catalog().images["runtimes/null"], print)
+    for number in range(REPEATS):
+        yield measure(engine, environment, folder, folder / f"step{number}")
+
+
+def measure(engine: Engine, environment: Environment, folder: Path, step: Path) -> tuple[float, dict[str, Any]]:
+    """Run one step through the engine."""
+    (step / "out").mkdir(parents=True)
+    task = {"kind": "measure", "spec": {"device": "cpu", "sampling": SAMPLING}, "seed": 0, "threads": 1}
+    (step / "step.json").write_text(json.dumps(task))
+    inputs = {"artifact": folder / "model", "data": folder / "data"}
+    outcome = engine.run(Job(environment, step, inputs, Limits(1, 2**30, 60)), lambda _: None)
+    return outcome.seconds, read(step / "out" / "record.json")
+
+
+def beyond(seconds: float, record: dict[str, Any]) -> float:
+    """What a measuring step took beyond import, load, first inference and the steady state."""
+    return seconds - sum(phase["seconds"] for phase in record["phases"].values())
+
+
+def stored(engine: Engine) -> dict[str, list[float]]:
+    """The same of the steps that earlier runs of today's images left in the store, by image."""
+    images = load_catalog().images
+    found: dict[str, list[float]] = {}
+    for file in sorted(WORK.glob("steps/*/*/receipt.json")):
+        receipt = read(file)
+        if receipt["kind"] != "measure" or receipt["engine"] != engine.name:
+            continue
+        image = images.get(receipt["image"])
+        if image is not None and receipt["source_hash"] == image.source_hash and image.name != "runtimes/null":
+            record = read(file.parent / "out" / "record.json")
+            found.setdefault(image.name.removeprefix("runtimes/"), []).append(beyond(receipt["seconds"], record))
+    return found
+
+
+# --- the command line --------------------------------------------------------------------------------------------------
+
+
+def run(matrix: Path, out: Path) -> str:
+    """``harness run`` in a process of its own; what it said."""
+    return harness("run", "--progress", "plain", "--matrix", str(matrix), "--out", str(out)).stderr
+
+
+def run_again(matrix: Path, out: Path) -> None:
+    """The same where nothing is left to do."""
+    said = run(matrix, out)
+    if "nothing to do" not in said:
+        raise SystemExit(f"expected a run with nothing to do:\n{said}")
+
+
+def is_finished(matrix: Path) -> bool:
+    """Whether all steps of a matrix have run."""
+    plan = json.loads(harness("plan", "--json", "--matrix", str(matrix)).stdout)
+    return bool(plan["estimate"]["steps"] == 0)
+
+
+def harness(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command line, with this interpreter."""
+    command = [sys.executable, "-m", "harness.cli", *words, "--work", str(WORK)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(done.stderr)
+    return done
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A JSON object."""
+    data: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return data
+
+
+# --- expansion ---------------------------------------------------------------------------------------------------------
+
+
 def expand_ten_thousand() -> None:
-    """25 models x 20 methods x 2 runtimes x 10 workloads; validation is included."""
+    """25 models x 20 methods x 2 runtimes x 10 workloads; validation of the file is included."""
     models = "".join(
         f"  - {{name: m{n}, source: 'zoo:digits-cnn', task: image-classification, dataset: 'zoo:digits'}}\n"
         for n in range(25)
@@ -63,42 +198,6 @@ def expand_ten_thousand() -> None:
         f"workloads: {{image-classification: [{workloads}]}}\n"
     )
     assert len(expand(spec.parse(text, "bench", load_catalog()))) == 10_000
-
-
-def run_again() -> None:
-    """``harness run`` on a store that holds everything."""
-    command = [sys.executable, "-m", "harness.cli", "run", "--progress", "plain"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "steps to run" not in done.stderr, "run `nox -s matrix` to its end first"
-
-
-def null_calls_us() -> list[float]:
-    """Median microseconds per adapter call of every measured round of the null runtime."""
-    found = []
-    for record in _records("runtimes/null"):
-        found.append(statistics.median(record["latency"]["nanoseconds"]) / 1e3 / record["calls_per_sample"])
-    return found
-
-
-def beyond_measuring_s(receipts: list[dict]) -> list[float]:
-    """Wall seconds of measuring containers beyond import, load, first inference and the steady state."""
-    found = []
-    for receipt in receipts:
-        if receipt["kind"] == "measure":
-            record = _record(receipt["key"])
-            found.append(receipt["seconds"] - sum(phase["seconds"] for phase in record["phases"].values()))
-    return found
-
-
-def _records(image: str) -> list[dict]:
-    receipts = (json.loads(file.read_text("utf-8")) for file in Path(".matrix/steps").glob("*/*/receipt.json"))
-    return [
-        _record(receipt["key"]) for receipt in receipts if receipt["kind"] == "measure" and receipt["image"] == image
-    ]
-
-
-def _record(key: str) -> dict:
-    return json.loads((Path(".matrix/steps") / key[:2] / key / "out" / "record.json").read_text("utf-8"))
 
 
 if __name__ == "__main__":
