@@ -13,11 +13,13 @@ import yaml
 
 from harness import cards, results
 from harness.catalog import ROOT, load_catalog
+from harness.cli import main
 from harness.errors import Exit
 from harness.matrix import expand, spec
 
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 def code_blocks(page: Path, language: str) -> list[str]:
@@ -71,6 +73,22 @@ def test_the_reference_names_every_key(part: Any) -> None:
 def test_the_schema_page_names_every_field(part: Any) -> None:
     text = (DOCS / "results.md").read_text("utf-8")
     assert [key for key in part.model_fields if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_session_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text("utf-8")
+    sessions = re.findall(r"^@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.M)
+    assert set(re.findall(r"nox -s ([a-z]+)", text)) <= set(sessions)
+    assert set(re.findall(r"(?:`|\$ )harness ([a-z]+)", text)) <= set(main.commands)
+
+
+def test_the_rooms_of_the_architecture_are_those_of_the_tree() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    named = {name.rstrip("/") for name in re.findall(r"`(harness/[a-z_/.]+)`", text)}
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    parts = {path.relative_to(ROOT).as_posix() for path in (ROOT / "harness").iterdir()}
+    assert {part for part in parts if "__" not in part} <= named
 
 
 def test_every_status_is_explained_and_whether_it_fails_the_run() -> None:
