@@ -48,7 +48,9 @@ class Round(Record):
 
     samples_ms: list[float] = Field(description="every timed call, in order, milliseconds")
     median_ms: float
-    ended_by: str = Field(description="what ended sampling: `precision` or `budget`")
+    ended_by: str = Field(
+        description="what ended sampling: `precision`, `budget` (of time) or `samples` (10,000 of them)"
+    )
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
 

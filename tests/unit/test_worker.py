@@ -22,7 +22,7 @@ from scipy import stats
 
 from harness.tasks import _storage
 from harness.worker.environment import Noise, Snapshot, cpus_allowed, versions
-from harness.worker.loop import Sampling, collect, relative_half_width
+from harness.worker.loop import MAX_SAMPLES, Sampling, collect, relative_half_width
 
 ROOT = Path(__file__).parents[2]
 BATCHES = [{"x": np.array([number])} for number in range(8)]
@@ -39,7 +39,12 @@ def steady(nanoseconds: int = 1000) -> Callable[[Any], int]:
 def unsteady() -> Callable[[Any], int]:
     """Every other call takes a hundred times as long: the median lies anywhere between, no precision is ever reached."""
     times = cycle([1000, 100_000])
-    return lambda batch: next(times)
+
+    def call(batch: Any) -> int:
+        time.sleep(1e-4)
+        return next(times)
+
+    return call
 
 
 def test_a_steady_call_ends_by_precision() -> None:
@@ -48,6 +53,11 @@ def test_a_steady_call_ends_by_precision() -> None:
 
 def test_a_call_that_never_settles_ends_by_budget() -> None:
     assert collect(unsteady(), BATCHES, Sampling(30, 0.0, 0.1, 0.01)).ended_by == "budget"
+
+
+def test_a_call_of_microseconds_ends_with_ten_thousand_samples() -> None:
+    samples = collect(steady(), BATCHES, Sampling(30, 60.0, 60.0, 0.01))
+    assert len(samples.nanoseconds) == MAX_SAMPLES
 
 
 def test_the_budget_is_kept() -> None:
@@ -61,8 +71,12 @@ def test_there_are_at_least_the_samples_that_are_asked_for() -> None:
 
 
 def test_sampling_lasts_as_long_as_is_asked_for() -> None:
+    def call(batch: Any) -> int:
+        time.sleep(1e-3)
+        return 1000
+
     start = time.perf_counter()
-    collect(steady(), BATCHES, Sampling(30, 0.2, 5.0, 0.5))
+    collect(call, BATCHES, Sampling(30, 0.2, 5.0, 0.5))
     assert time.perf_counter() - start >= 0.2
 
 
