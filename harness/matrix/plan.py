@@ -17,7 +17,7 @@ from harness import zoo
 from harness.cards import Form, PassCard, serves
 from harness.catalog import Catalog, Image, Tool
 from harness.matrix import source
-from harness.matrix.expand import Cell, expand
+from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.formats import Hop, NoRoute, route
 from harness.matrix.spec import Matrix, Method, Model
 
@@ -160,7 +160,7 @@ class Planner:
     def _in_runtime(self, kind: str, cell: Cell, model: Model, artifact: str, data: str, more: dict[str, Any]) -> str:
         image = self.catalog.runtimes[cell.runtime].image
         title = f"{kind} {cell.model} {cell.method} on {cell.runtime} {cell.device}"
-        title += f", round {more['round'] + 1}" if kind == "measure" else ""
+        title += f" {workload_name(cell.workload)}, round {more['round'] + 1}" if kind == "measure" else ""
         # The engine is part of the key: a virtual environment isolates less than a container, so its numbers are others.
         spec = {"task": model.task, "runtime": cell.runtime, "device": cell.device, "engine": self.engine, **more}
         inputs = {"artifact": artifact, "data": data}
