@@ -34,6 +34,7 @@ class Failure:
     status: Status
     reason: str
     log_tail: str | None = None
+    origin: str | None = None  # title of the step where it happened
 
 
 @dataclass
@@ -121,6 +122,8 @@ class Run:
         failure = self._make(step)
         status = "ok" if failure is None else failure.status
         reason = failure.reason if failure else None
+        if failure and failure.origin not in (None, step.title):
+            reason = f"needs: {failure.origin}"  # told in full where it happened
         self.progress.done(step, status, time.monotonic() - start, remaining_s, reason)
 
     def _make(self, step: Step) -> Failure | None:
@@ -162,7 +165,8 @@ class Run:
             if step.spec["task"]:
                 sources.write_manifest(folder / "out", facts, step.spec["task"])
         except HarnessError as error:
-            failure = Failure(Status.CONVERT_FAILED, error.problem, str(error))
+            reason = " ".join(error.problem.split()) + (f"; {error.cure}" if error.cure else "")
+            failure = Failure(Status.CONVERT_FAILED, reason, str(error), step.title)
             self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, _receipt(step))
             return failure
         self.store.publish(step.key, folder, {**_receipt(step), "seconds": time.monotonic() - start, "facts": facts})
@@ -222,11 +226,13 @@ def _receipt(step: Step) -> dict[str, Any]:
 def _why(status: dict[str, Any], outcome: Outcome, step: Step, log_tail: str) -> Failure:
     """The reason of a failure, from the step's own word first, then from how its process ended."""
     if outcome.timed_out:
-        return Failure(Status.TIMEOUT, f"{step.kind} was ended after {step.timeout_s:.0f} s", log_tail)
+        return Failure(Status.TIMEOUT, f"{step.kind} was ended after {step.timeout_s:.0f} s", log_tail, step.title)
     if outcome.oom:
         limit = f"{step.memory_bytes / 2**30:.1f} GiB"
-        return Failure(Status.OOM_HOST, f"{step.kind} needed more than its {limit} of memory", log_tail)
+        return Failure(Status.OOM_HOST, f"{step.kind} needed more than its {limit} of memory", log_tail, step.title)
     if status:
-        return Failure(Status(status["status"]), f"{step.kind}: {status['reason']}", log_tail)
+        return Failure(Status(status["status"]), f"{step.kind}: {status['reason']}", log_tail, step.title)
     last = next((line.strip() for line in reversed(log_tail.splitlines()) if line.strip()), "it printed nothing")
-    return Failure(Status.CRASHED, f"{step.kind} ended with exit code {outcome.exit_code}: {last}", log_tail)
+    return Failure(
+        Status.CRASHED, f"{step.kind} ended with exit code {outcome.exit_code}: {last}", log_tail, step.title
+    )
