@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from harness.catalog import load_catalog
-from harness.matrix import spec
+from harness.matrix import load
 from harness.matrix.expand import expand
 from harness.orchestrator.engines import Engine, Environment, Job, Limits, choose
 from harness.tasks import image_classification
@@ -197,7 +197,7 @@ def expand_ten_thousand() -> None:
         f"models:\n{models}methods: [original, {methods}]\nruntimes: [pytorch, onnxruntime]\n"
         f"workloads: {{image-classification: [{workloads}]}}\n"
     )
-    assert len(expand(spec.parse(text, "bench", load_catalog()))) == 10_000
+    assert len(expand(load.parse(text, "bench", load_catalog()))) == 10_000
 
 
 if __name__ == "__main__":

@@ -88,6 +88,14 @@ def did_you_mean(word: Any, known: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
 
 
+def dotted(location: Location) -> str:
+    """A location as people write it, such as ``models[0].name``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
 def read(text: str, name: str) -> Document:
     """Parse YAML ``text`` called ``name``; raises MatrixError for broken syntax, duplicate keys and aliases to itself."""
     document = Document(name, text.splitlines(), None)

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from harness import tasks
-
-if TYPE_CHECKING:  # the spec itself asks here whether its includes come to anything
-    from harness.matrix.spec import Include, Matrix, Model, Pattern
+from harness.matrix.spec import Include, Matrix, Model, Pattern
 
 Workload: TypeAlias = tuple[tuple[str, int], ...]  #: (field, value) pairs in the task's order; hashable
 

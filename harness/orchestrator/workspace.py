@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.catalog import Catalog, load_catalog
 from harness.errors import EnvironmentProblem, Exit, UsageError
-from harness.matrix import spec
+from harness.matrix import load, spec
 from harness.matrix.document import did_you_mean
 from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.plan import Plan, Planner
@@ -74,7 +74,7 @@ def open_(
     Raises MatrixError, UsageError for a wrong selection, EnvironmentProblem where the engine cannot be used.
     """
     catalog = load_catalog()
-    matrix = spec.load(matrix_file, catalog)
+    matrix = load.load(matrix_file, catalog)
     chosen, reason = engines.choose(engine, work)
     print(reason, file=sys.stderr, flush=True)
     if (allowed := os.cpu_count() or 1) < matrix.limits.cpus:

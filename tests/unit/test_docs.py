@@ -15,7 +15,7 @@ from harness import cards, results
 from harness.catalog import ROOT, load_catalog
 from harness.cli import main
 from harness.errors import Exit
-from harness.matrix import expand, spec
+from harness.matrix import expand, load, spec
 
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -35,7 +35,7 @@ def run_block(block: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_every_example_is_a_valid_matrix_with_cells(file: Path) -> None:
-    assert expand.expand(spec.load(file, load_catalog()))
+    assert expand.expand(load.load(file, load_catalog()))
 
 
 def test_there_are_examples() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from harness.cards import Form, Parameter
 from harness.catalog import load_catalog
-from harness.matrix import spec
+from harness.matrix import load
 from harness.matrix.formats import NoRoute, route
 from harness.matrix.plan import Plan, Planner
 from harness.matrix.spec import PassUse
@@ -18,7 +18,7 @@ DEVICES = {"cpu": None, "cuda": "no NVIDIA driver"}
 
 
 def planned(text: str = TEXT, engine: str = "docker") -> Plan:
-    return Planner(spec.parse(text, "matrix.yaml", CATALOG), CATALOG, engine, DEVICES, str).plan()
+    return Planner(load.parse(text, "matrix.yaml", CATALOG), CATALOG, engine, DEVICES, str).plan()
 
 
 def titles(plan: Plan, cell_id: str) -> list[str]:
@@ -104,7 +104,7 @@ def test_a_parameter_of_a_pass_is_in_the_keys_of_what_it_makes_and_of_no_other()
 
     def plan(level: int) -> Plan:
         method = f"{{name: fp16, passes: [{{fp16: {{level: {level}}}}}]}}"
-        matrix = spec.parse(TEXT.replace("fp16", method, 1), "m", catalog)
+        matrix = load.parse(TEXT.replace("fp16", method, 1), "m", catalog)
         return Planner(matrix, catalog, "docker", DEVICES, str).plan()
 
     one, two = plan(1), plan(2)

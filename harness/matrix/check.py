@@ -1,0 +1,133 @@
+"""What the types of the spec cannot tell: names that nobody knows, names used twice, includes that come to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness import tasks, zoo
+from harness.catalog import Catalog
+from harness.matrix import source
+from harness.matrix.document import Location, Mistake, did_you_mean, dotted
+from harness.matrix.expand import idle_includes
+from harness.matrix.spec import Matrix, Model, PassUse, Workload
+
+
+def mistakes(matrix: Matrix, catalog: Catalog) -> list[Mistake]:
+    """Every mistake in a matrix of valid types, against what the catalog, the tasks and the zoo hold."""
+    # Whether an include comes to anything can be told only where all names are right.
+    return list(_names(matrix, catalog)) or list(_idle(matrix))
+
+
+def _names(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
+    yield from _duplicates("models", [model.name for model in matrix.models])
+    yield from _duplicates("methods", [method.name for method in matrix.methods])
+    yield from _duplicates("runtimes", matrix.runtimes)
+    yield from _duplicates("devices", matrix.devices)
+    for index, model in enumerate(matrix.models):
+        yield from _model(("models", index), model)
+    for task, workloads in matrix.workloads.items():
+        if task not in tasks.names():
+            yield Mistake(("workloads", task), f"unknown task {task!r}", did_you_mean(task, tasks.names()), at_key=True)
+        else:
+            yield from _workloads(("workloads", task), task, workloads)
+    for index, method in enumerate(matrix.methods):
+        for position, use in enumerate(method.passes):
+            yield from _pass(("methods", index, "passes", position), use, catalog)
+    for index, runtime in enumerate(matrix.runtimes):
+        if runtime not in catalog.runtimes:
+            cure = did_you_mean(runtime, sorted(catalog.runtimes))
+            yield Mistake(("runtimes", index), f"unknown runtime {runtime!r}", cure)
+    yield from _patterns(matrix, catalog)
+
+
+def _duplicates(axis: str, names: list[Any]) -> Iterator[Mistake]:
+    first: dict[Any, int] = {}
+    for index, name in enumerate(names):
+        if name in first:
+            problem = f"{axis}[{index}] has the same name as {axis}[{first[name]}]: {name!r}"
+            yield Mistake((axis, index, "name"), problem, "names must differ: rename one or remove it")
+        first.setdefault(name, index)
+
+
+def _model(location: Location, model: Model) -> Iterator[Mistake]:
+    if model.task not in tasks.names():
+        problem = f"unknown task {model.task!r}"
+        yield Mistake((*location, "task"), problem, did_you_mean(model.task, tasks.names()))
+        return
+    for key, text, known in (("source", model.source, zoo.models()), ("dataset", model.dataset, zoo.datasets())):
+        try:
+            parsed = source.parse(text)
+        except ValueError as error:
+            yield Mistake((*location, key), str(error))
+            continue
+        if isinstance(parsed, source.ZooSource) and parsed.name not in known:
+            yield Mistake((*location, key), f"the zoo has no {key} {parsed.name!r}", did_you_mean(parsed.name, known))
+        if key == "dataset" and isinstance(parsed, (source.HubSource, source.WheelSource)):
+            yield Mistake((*location, key), "a dataset is `zoo:name` or `path:./file`", "download it and name its path")
+    if model.workloads is not None:
+        yield from _workloads((*location, "workloads"), model.task, model.workloads)
+
+
+def _workloads(location: Location, task: str, workloads: list[Workload]) -> Iterator[Mistake]:
+    if not workloads:
+        yield Mistake(
+            location, f"{dotted(location)} is empty", "name at least one, or leave the key out for the default"
+        )
+    known = tuple(tasks.get(task).WORKLOAD)
+    for index, workload in enumerate(workloads):
+        for key in workload:
+            if key not in known:
+                problem = f"a {task} workload has no {key!r}"
+                yield Mistake((*location, index, key), problem, did_you_mean(key, known), at_key=True)
+
+
+def _pass(location: Location, use: PassUse, catalog: Catalog) -> Iterator[Mistake]:
+    tools = catalog.passes_named(use.name)
+    if not tools:
+        known = sorted({tool.card.name for tool in catalog.passes})
+        yield Mistake(location, f"unknown pass {use.name!r}", did_you_mean(use.name, known))
+        return
+    parameters = {name: parameter for tool in tools for name, parameter in getattr(tool.card, "parameters", {}).items()}
+    for name, value in use.parameters.items():
+        if name not in parameters:
+            cure = did_you_mean(name, sorted(parameters)) if parameters else "it takes none"
+            yield Mistake(location, f"the pass {use.name!r} has no parameter {name!r}", cure)
+        elif problem := parameters[name].problem(value):
+            yield Mistake(location, f"parameter {name!r} of {use.name!r}: {problem}", parameters[name].help)
+
+
+def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
+    models = {model.name: model for model in matrix.models}
+    known = {
+        "model": sorted(models),
+        "method": sorted(method.name for method in matrix.methods),
+        "runtime": sorted(catalog.runtimes),
+        "device": ["cpu", "cuda"],
+    }
+    for key, patterns in (("exclude", matrix.exclude), ("include", matrix.include)):
+        for index, pattern in enumerate(patterns):
+            for axis, names in known.items():
+                value = getattr(pattern, axis)
+                if value is not None and value not in names:
+                    problem = f"{key} names the unknown {axis} {value!r}"
+                    yield Mistake((key, index, axis), problem, did_you_mean(value, names))
+            task_names = [models[pattern.model].task] if pattern.model in models else tasks.names()
+            fields = sorted({name for task in task_names if task in tasks.names() for name in tasks.get(task).WORKLOAD})
+            for name in pattern.workload or {}:
+                if name not in fields:
+                    problem = f"{key} names the unknown workload field {name!r}"
+                    yield Mistake((key, index, "workload", name), problem, did_you_mean(name, fields), at_key=True)
+    for axis, value in (("method", matrix.report.baseline.method), ("runtime", matrix.report.baseline.runtime)):
+        if value not in known[axis]:
+            problem = f"the baseline names the unknown {axis} {value!r}"
+            yield Mistake(("report", "baseline", axis), problem, did_you_mean(value, known[axis]))
+
+
+def _idle(matrix: Matrix) -> Iterator[Mistake]:
+    for index in idle_includes(matrix):
+        yield Mistake(
+            ("include", index),
+            f"include[{index}] agrees with no combination",
+            "correct a value, or name model, method and runtime to make a new cell",
+        )
