@@ -28,7 +28,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 #: What travels into every image besides its own folder, by kind of image; also what its rebuild depends on.
 PORTABLE = ("__init__.py", "cards.py", "tasks")
-CODE = {"runtimes": (*PORTABLE, "worker"), "toolchains": (*PORTABLE, "zoo", "toolchain")}
+CODE = {"runtimes": (*PORTABLE, "worker"), "toolchains": (*PORTABLE, "making.py", "zoo", "toolchain")}
 
 
 def hash_files(paths: Iterable[Path], root: Path) -> str:
@@ -117,7 +117,7 @@ class Catalog:
         ``more`` names parts of the package (``"tasks"``) or files of the image's own folder, so that changing one pass leaves
         the artifacts of all others alone.
         """
-        parts = tuple(PACKAGE / part for part in ("cards.py", "toolchain", *more))
+        parts = tuple(PACKAGE / part for part in ("cards.py", "making.py", "toolchain", *more))
         if (image.name, parts) not in self._hashes:
             code = hash_files(parts, ROOT)
             self._hashes[image.name, parts] = hashlib.sha256((image.environment_hash + code).encode()).hexdigest()

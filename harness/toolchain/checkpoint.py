@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from harness.toolchain import MANIFEST, Artifact, ConversionError, Made
+from harness.making import MANIFEST, Artifact, ConversionError, Made
 
 WEIGHTS = "model.safetensors"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from harness import zoo
+from harness.making import ConversionError
 from harness.tasks import Row
-from harness.toolchain import ConversionError
 
 _OWN = "path:"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import tasks, zoo
 from harness.cards import ExporterCard, Form, PassCard
-from harness.toolchain import Context, ConversionError, Made
+from harness.making import Context, ConversionError, Made
 from harness.toolchain.artifacts import loaded_versions, read_artifact, require_changed, require_weights, write_manifest
 from harness.toolchain.data import rows_of
 

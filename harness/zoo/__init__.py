@@ -11,15 +11,13 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 # Loaded before the functions of the same names are defined: a later first import would put the packages in their place.
 import harness.zoo.datasets
 import harness.zoo.models  # noqa: F401
+from harness.making import Context, Made
 from harness.tasks import Row
-
-if TYPE_CHECKING:
-    from harness.toolchain import Context, Made
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from harness.toolchain import ConversionError
+from harness.making import ConversionError
 from harness.toolchain.__main__ import main, progress_printer
 from harness.toolchain.data import rows_of
 
 PASS = """
     from harness.cards import Form, Parameter, PassCard
-    from harness.toolchain import ConversionError, Made
+    from harness.making import ConversionError, Made
 
     CARD = PassCard(
         name="flip-bits", summary="flips bits", accepts=(Form("hf"),), makes=Form("hf", "int8"), source="a paper",
@@ -42,7 +42,7 @@ PASS = """
 """
 EXPORTER = """
     from harness.cards import ExporterCard, Form
-    from harness.toolchain import Made
+    from harness.making import Made
 
     CARD = ExporterCard(name="onnx", summary="exports", accepts=(Form("hf"),), makes=Form("onnx"), source="a manual")
 

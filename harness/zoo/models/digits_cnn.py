@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.making import Context, Made
 from harness.tasks import Row
 from harness.tasks.image_classification import Preprocessing, pixels
 from harness.zoo import Source
-
-if TYPE_CHECKING:
-    from harness.toolchain import Context, Made
 
 TASK = "image-classification"
 DATASET = "digits"
@@ -31,8 +28,6 @@ def train(sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: 
     """AdamW with a one-cycle learning rate (Smith & Topin, 2018), cross-entropy; seeded, so the same on one machine."""
     import torch
     from transformers import ResNetConfig, ResNetForImageClassification
-
-    from harness.toolchain import Made
 
     _write_preprocessor(out)
     config = ResNetConfig(

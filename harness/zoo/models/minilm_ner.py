@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from harness.making import Context, Made
 from harness.tasks import Row
 from harness.tasks.token_classification import first_subtokens
 from harness.zoo import Source
-
-if TYPE_CHECKING:
-    from harness.toolchain import Context, Made
 
 TASK = "token-classification"
 DATASET = "named-entities"
@@ -37,8 +35,6 @@ def train(sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: 
     """
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
-
-    from harness.toolchain import Made
 
     labels = sorted({tag for row in rows for tag in row["tags"]}, key=lambda tag: (tag != "O", tag[2:], tag))
     tokenizer = AutoTokenizer.from_pretrained(sources["encoder"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cards import Form, PassCard
-from harness.toolchain import Artifact, Context, ConversionError, Made
+from harness.making import Artifact, Context, ConversionError, Made
 
 CARD = PassCard(
     name="int8-dynamic",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.cards import ExporterCard, Form
-from harness.toolchain import Artifact, Context, ConversionError, Made
+from harness.making import Artifact, Context, ConversionError, Made
 from harness.toolchain.checkpoint import load_model
 
 CARD = ExporterCard(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cards import Form, PassCard
-from harness.toolchain import Artifact, Context, Made
+from harness.making import Artifact, Context, Made
 from harness.toolchain.checkpoint import cast
 
 CARD = PassCard(
