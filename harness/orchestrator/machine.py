@@ -72,9 +72,17 @@ def _gpus() -> list[str]:
 
 
 def source_revision(root: Path) -> str | None:
-    """The git commit of the harness, with ``+`` where files differ from it; None outside a checkout."""
+    """The git commit of the harness, with ``+`` where its code differs from it; None outside a checkout.
+
+    Only the code counts: a report that is drawn into the checkout does not make another revision of it.
+    """
+    git = ["git", "-C", str(root)]
     try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude", "*"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or None
+        commit = _told([*git, "rev-parse", "--short=12", "HEAD"])
+        return commit + ("+" if _told([*git, "status", "--porcelain", "--", "harness", "images"]) else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _told(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()

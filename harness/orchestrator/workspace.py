@@ -108,6 +108,8 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
         )
     else:
         report.render(results, workspace.out)
+        if not pass_.ran:
+            shown.say("nothing to measure: the report is drawn again")
         shown.say(_summary(results, workspace.out))
     return Exit.CELLS_FAILED if any(cell.status.failed for cell in results.cells) else Exit.OK
 
