@@ -14,7 +14,6 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
-PYTHON = "3.11"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 WAIT = {"interrupt_timeout": None, "terminate_timeout": None}  # Ctrl-C is the harness's to answer: it finishes the step
 

@@ -96,6 +96,11 @@ class RuntimeCard:
     source: str
     tasks: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()  # PyPI names whose versions belong into the record
+    cpu_only: tuple[Form, ...] = ()  # of those it loads, what it cannot run on any other device
+
+    def loads_on(self, device: str) -> tuple[Form, ...]:
+        """The forms that the runtime can run on a device."""
+        return tuple(form for form in self.loads if device == "cpu" or form not in self.cpu_only)
 
 
 def serves(tasks: tuple[str, ...], task: str) -> bool:

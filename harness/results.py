@@ -49,7 +49,7 @@ class Round(Record):
     samples_ms: list[float] = Field(description="every timed call, in order, milliseconds")
     median_ms: float
     ended_by: str = Field(
-        description="what ended sampling: `precision`, `budget` (of time) or `samples` (10,000 of them)"
+        description="what ended sampling: `precision`, `budget` (of time) or `samples` (5,000 of them)"
     )
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
@@ -58,12 +58,10 @@ class Round(Record):
 class Latency(Record):
     """Wall time of one call, milliseconds. For text generation a call is a whole request: prefill and all decode steps."""
 
-    p50: float = Field(description="median of the round medians")
+    p50: float = Field(description="geometric mean of the round medians")
     p90: float = Field(description="90th percentile of all samples")
     p99: float = Field(description="99th percentile of all samples")
-    interval: Interval | None = Field(
-        description="of the geometric mean of round medians; null with fewer than 2 rounds"
-    )
+    interval: Interval | None = Field(description="of p50, from the round medians; null with fewer than 2 rounds")
     rounds: list[Round]
 
 

@@ -62,22 +62,6 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(float(np.mean(_logs(values))))
 
 
-def median_interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """Exact distribution-free interval of the median of independent samples (Conover 3.2).
-
-    The ends are the order statistics ``k`` and ``n + 1 - k`` with the largest ``k`` that keeps
-    ``P(Binomial(n, 1/2) < k) <= (1 - confidence) / 2``. None where no such ``k`` exists (fewer than 6 samples at 95 %).
-    """
-    ordered = sorted(samples)
-    n = len(ordered)
-    low, high = 0, n // 2 + 1  # k = low is admissible (0: none), k = high is not
-    while high - low > 1:
-        k = (low + high) // 2
-        below = incomplete_beta(n - k + 1, k, 0.5)  # P(Binomial(n, 1/2) <= k - 1)
-        low, high = (k, high) if below <= (1 - confidence) / 2 else (low, k)
-    return (ordered[low - 1], ordered[n - low]) if low else None
-
-
 def round_interval(round_medians: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Interval of the geometric mean of round medians: Student's t on their logs. None with fewer than 2 rounds."""
     if len(round_medians) < 2:

@@ -73,7 +73,7 @@ def _reason(reached: list[tuple[int, Form]], passes: Sequence[PassUse], goal: Se
     if furthest < len(passes):
         before = f"after {passes[furthest - 1].name} " if furthest else ""
         return f"{before}no implementation of {passes[furthest].name} takes {forms} for {task}"
-    return f"the runtime loads {_listed(goal)}; from {forms} no exporter leads there for {task}"
+    return f"on this device the runtime loads {_listed(goal)}; from {forms} no exporter leads there for {task}"
 
 
 def _listed(forms: Iterator[Form] | Sequence[Form]) -> str:

@@ -130,7 +130,7 @@ class Planner:
                 cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}"
             )
         try:
-            artifact = self._artifact(model, method, runtime.card.loads)
+            artifact = self._artifact(model, method, runtime.card.loads_on(cell.device))
             tokenizer = self._artifact(model, Method(name="original"), _CHECKPOINTS)
         except NoRoute as reason:
             return PlannedCell(cell, model.task, status="unsupported", reason=str(reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -139,7 +139,7 @@ class Collector:
             "threads": self.plan.matrix.limits.cpus,
             "engine": receipt["engine"],
             "caveats": caveats,
-            "command": receipt["by_hand"].replace("CELL", f"'{planned.cell.id}'"),
+            "command": f"harness artifact '{planned.cell.id}' && {receipt['by_hand']}",
             "measured_at": first["measured_at"],
         }
 
@@ -180,7 +180,7 @@ def _latency(records: Sequence[Mapping[str, Any]]) -> Latency:
     everything = [sample for round_ in rounds for sample in round_.samples_ms]
     medians = [round_.median_ms for round_ in rounds]
     return Latency(
-        p50=statistics.median(medians),
+        p50=stats.geometric_mean(medians),
         p90=stats.percentile(everything, 90),
         p99=stats.percentile(everything, 99),
         interval=stats.round_interval(medians),
@@ -201,18 +201,20 @@ def _generation(records: Sequence[Mapping[str, Any]], workload: Mapping[str, int
 
 
 def _memory(records: Sequence[Mapping[str, int | None]]) -> Memory:
-    def middle(name: str) -> int | None:
-        values = [value for record in records if (value := record[name]) is not None]
-        return round(statistics.median(values)) if values else None
+    return Memory(**{name: _middle(record[name] for record in records) for name in Memory.model_fields})
 
-    return Memory(**{name: middle(name) for name in Memory.model_fields})
+
+def _middle(values: Iterable[int | None]) -> int | None:
+    """The median of what was measured, or None where nothing was."""
+    known = [value for value in values if value is not None]
+    return round(statistics.median(known)) if known else None
 
 
 def _phases(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Phase]:
     return {
         name: Phase(
             seconds=statistics.median(record[name]["seconds"] for record in records),
-            peak_rss_bytes=records[0][name]["peak_rss_bytes"],
+            peak_rss_bytes=_middle(record[name]["peak_rss_bytes"] for record in records),
         )
         for name in records[0]
     }

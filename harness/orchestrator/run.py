@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,6 @@ class Run:
     def _fetch(self, step: Step) -> Failure | None:
         folder = self.store.begin(step.key, describe(step))
         start = time.monotonic()
-        log: list[str] = []
         try:
             facts = sources.fetch(
                 source.parse(step.spec["source"]),
@@ -160,7 +159,7 @@ class Run:
                 base=self.base,
                 cache=self.store.root / "wheels",
                 trust=step.spec["trust"],
-                say=self._tell(log),
+                say=lambda line: self.progress.inside(None, line),
             )
             if step.spec["task"]:
                 sources.write_manifest(folder / "out", facts, step.spec["task"])
@@ -171,13 +170,6 @@ class Run:
             return failure
         self.store.publish(step.key, folder, {**_receipt(step), "seconds": time.monotonic() - start, "facts": facts})
         return None
-
-    def _tell(self, log: list[str]) -> Callable[[str], None]:
-        def say(line: str) -> None:
-            log.append(line)
-            self.progress.inside(None, line)
-
-        return say
 
     def _in_engine(self, step: Step, inputs: dict[str, Path]) -> Failure | None:
         assert step.image is not None
@@ -194,7 +186,7 @@ class Run:
         receipt = _receipt(step) | {
             "engine": self.engine.name,
             "command": self.engine.command(job),
-            "by_hand": f"harness artifact CELL && {self.engine.by_hand(environment, limits, step.device)}",
+            "by_hand": self.engine.by_hand(environment, limits, step.device),
             "reference": environment.reference,
             "digest": environment.digest,
             "source_hash": environment.image.source_hash,

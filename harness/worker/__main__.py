@@ -93,9 +93,9 @@ def _subject(artifact: Path, device: str, threads: int) -> Subject:
         raise _UserError(f"{artifact} holds no manifest.json; make an artifact with `harness artifact CELL --out DIR`")
     manifest = json.loads(manifest_file.read_text("utf-8"))
     form = f"{manifest['format']}/{manifest['precision']}"
-    if form not in map(str, module.CARD.loads):
-        known = ", ".join(map(str, module.CARD.loads))
-        raise _UserError(f"{module.CARD.name} does not load {form}; it loads {known}")
+    if form not in map(str, module.CARD.loads_on(device)):
+        known = ", ".join(map(str, module.CARD.loads_on(device)))
+        raise _UserError(f"{module.CARD.name} does not load {form} on {device}; it loads {known}")
     return Subject(module.CARD, module.Adapter, artifact, manifest, device, threads)
 
 

@@ -43,7 +43,8 @@ def test_a_combination_without_a_way_is_a_row_with_a_reason() -> None:
 
 def test_cells_of_an_absent_device_are_skipped_with_the_reason() -> None:
     plan = planned(TEXT.replace("devices: [cpu]", "devices: [cpu, cuda]"))
-    skipped = [c for c in plan.cells if c.cell.device == "cuda" and c.cell.runtime == "pytorch"]
+    on_gpu = [c for c in plan.cells if c.cell.device == "cuda" and c.cell.runtime == "pytorch"]
+    skipped = [c for c in on_gpu if c.cell.method != "int8-dynamic"]  # which PyTorch cannot run there at all
     assert {c.status for c in skipped} == {"skipped"}
     assert {c.reason for c in skipped} == {"no NVIDIA driver"}
 
@@ -133,3 +134,16 @@ def test_no_hop_is_taken_where_the_source_is_loaded_as_it_is() -> None:
 def test_a_pass_that_takes_nothing_that_can_be_reached_is_named() -> None:
     with pytest.raises(NoRoute, match="no implementation of int8-dynamic takes made-up/fp32 for image-classification"):
         route(Form("made-up"), [PassUse(name="int8-dynamic")], [Form("onnx")], "image-classification", CATALOG)
+
+
+def test_a_form_that_a_runtime_runs_on_cpus_only_is_unsupported_elsewhere() -> None:
+    plan = Planner(
+        load.parse(TEXT.replace("devices: [cpu]", "devices: [cuda]"), "m", CATALOG),
+        CATALOG,
+        "docker",
+        {"cpu": None, "cuda": None},
+        str,
+    ).plan()
+    statuses = {(c.cell.method, c.status) for c in plan.cells if c.cell.runtime == "pytorch"}
+    assert ("int8-dynamic", "unsupported") in statuses
+    assert ("fp16", None) in statuses

@@ -41,18 +41,6 @@ def test_percentile_is_type_7() -> None:
         stats.percentile([], 50)
 
 
-@given(st.integers(1, 400))
-def test_median_interval_takes_the_widest_admissible_ranks(n: int) -> None:
-    interval = stats.median_interval(range(1, n + 1))
-    k = next(k for k in range(n // 2 + 2) if scipy_stats.binom.cdf(k, n, 0.5) > 0.025)
-    assert interval == ((k, n + 1 - k) if k else None)
-
-
-def test_median_interval_needs_six_samples() -> None:
-    assert stats.median_interval([1, 2, 3, 4, 5]) is None
-    assert stats.median_interval([6, 2, 3, 4, 5, 1]) == (1, 6)
-
-
 @given(st.lists(times, min_size=2, max_size=12))
 def test_round_interval_holds_the_geometric_mean(medians: list[float]) -> None:
     interval = stats.round_interval(medians)

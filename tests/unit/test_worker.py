@@ -55,7 +55,7 @@ def test_a_call_that_never_settles_ends_by_budget() -> None:
     assert collect(unsteady(), BATCHES, Sampling(30, 0.0, 0.1, 0.01)).ended_by == "budget"
 
 
-def test_a_call_of_microseconds_ends_with_ten_thousand_samples() -> None:
+def test_a_call_of_microseconds_ends_with_the_most_samples_of_a_round() -> None:
     samples = collect(steady(), BATCHES, Sampling(30, 60.0, 60.0, 0.01))
     assert len(samples.nanoseconds) == MAX_SAMPLES
 
@@ -342,7 +342,7 @@ def test_a_folder_without_a_manifest_is_told_in_one_line(tmp_path: Path) -> None
 
 def test_a_form_that_is_not_loaded_is_told_in_one_line(artifact: Path) -> None:
     (artifact / "manifest.json").write_text(json.dumps({**MANIFEST, "format": "gguf", "precision": "q4"}))
-    assert "null does not load gguf/q4; it loads hf/fp32" in told(worker(artifact))
+    assert "null does not load gguf/q4 on cpu; it loads hf/fp32" in told(worker(artifact))
 
 
 def test_missing_inputs_are_told_in_one_line(artifact: Path) -> None:

@@ -37,6 +37,7 @@ class Adapter:
     def __init__(self, device: str, threads: int) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()  # nothing but the model works while a model is measured
         self.runtime, self.device = onnxruntime, device
         self.providers: list[Any] = ["CPUExecutionProvider"]
         if device == "cuda":

@@ -17,6 +17,7 @@ CARD = RuntimeCard(
     name="pytorch",
     summary="PyTorch eager, transformers models",
     loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
+    cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
     tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
@@ -49,8 +50,6 @@ class Adapter:
         """Load a checkpoint: safetensors only, in the precision in which it is stored."""
         auto = getattr(self.transformers, CLASSES[manifest["task"]])
         if manifest["precision"] == "int8":
-            if self.device != "cpu":
-                raise NotImplementedError("PyTorch's dynamically quantized linear layers run on CPUs only")
             self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"])
             self.arithmetic = "int8"
         else:
