@@ -13,12 +13,14 @@ import numpy as np
 from harness.cards import Form, RuntimeCard
 from harness.worker.adapter import Array, Arrays
 
-CARD = RuntimeCard(
-    name="null",
-    summary="no model: constant outputs at once, the harness's own overhead",
-    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
-    devices=("cpu",),
-    source="https://docs.mlcommons.org/inference/submission/ (a null system under test)",
+CARDS = (
+    RuntimeCard(
+        name="null",
+        summary="no model: constant outputs at once, the harness's own overhead",
+        loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
+        devices=("cpu",),
+        source="https://docs.mlcommons.org/inference/submission/ (a null system under test)",
+    ),
 )
 
 
@@ -30,7 +32,7 @@ def _zeros(*shape: int) -> Array:
 class Adapter:
     """Answers without reading its inputs; of the artifact it reads the number of classes only."""
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(self, device: str, threads: int, mode: str) -> None:
         pass
 
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:

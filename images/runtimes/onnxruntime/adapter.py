@@ -12,14 +12,16 @@ import numpy.typing as npt
 from harness.cards import Form, RuntimeCard
 from harness.worker.adapter import Array, Arrays
 
-CARD = RuntimeCard(
-    name="onnxruntime",
-    summary="ONNX Runtime, all graph optimizations, CPU or CUDA provider",
-    loads=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8")),
-    devices=("cpu", "cuda"),
-    source="https://onnxruntime.ai/docs/performance/tune-performance/threading.html",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
-    distributions=("onnxruntime", "onnxruntime-gpu", "numpy"),
+CARDS = (
+    RuntimeCard(
+        name="onnxruntime",
+        summary="ONNX Runtime, all graph optimizations, CPU or CUDA provider",
+        loads=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8")),
+        devices=("cpu", "cuda"),
+        source="https://onnxruntime.ai/docs/performance/tune-performance/threading.html",
+        tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+        distributions=("onnxruntime", "onnxruntime-gpu", "numpy"),
+    ),
 )
 
 TYPES = {
@@ -34,7 +36,7 @@ PAST, PRESENT = "past_key_values.", "present."
 class Adapter:
     """One inference session."""
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(self, device: str, threads: int, mode: str) -> None:
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()  # nothing but the model works while a model is measured

@@ -13,15 +13,17 @@ import numpy.typing as npt
 from harness.cards import Form, RuntimeCard
 from harness.worker.adapter import Array, Arrays
 
-CARD = RuntimeCard(
-    name="pytorch",
-    summary="PyTorch eager, transformers models",
-    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
-    cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
-    devices=("cpu", "cuda"),
-    source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
-    distributions=("torch", "transformers", "safetensors", "numpy"),
+CARDS = (
+    RuntimeCard(
+        name="pytorch",
+        summary="PyTorch eager, transformers models",
+        loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
+        cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
+        devices=("cpu", "cuda"),
+        source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
+        tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+        distributions=("torch", "transformers", "safetensors", "numpy"),
+    ),
 )
 
 CLASSES = {
@@ -36,7 +38,7 @@ NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 class Adapter:
     """A transformers model in PyTorch's eager mode."""
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(self, device: str, threads: int, mode: str) -> None:
         import torch
         import transformers
 
