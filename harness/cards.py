@@ -1,7 +1,7 @@
 """Cards: what a runtime, a pass or an exporter says of itself before anything heavy is imported.
 
-Every ``adapter.py``, ``passes/*.py`` and ``exporters/*.py`` below ``images/`` opens with a ``CARD``. The planner, ``--help``
-and the documentation read cards anywhere; the library behind a card is imported inside its functions only.
+Every ``passes/*.py`` and ``exporters/*.py`` below ``images/`` opens with a ``CARD``, every ``adapter.py`` with ``CARDS``. The
+planner, ``--help`` and the documentation read cards anywhere; the library behind a card is imported inside its functions only.
 Standard library only: this module travels into every image.
 """
 
@@ -27,6 +27,15 @@ class Form:
         """Read ``"onnx/int8"``; a bare ``"onnx"`` means fp32."""
         name, _, precision = text.partition("/")
         return cls(name, precision or "fp32")
+
+    def filled(self, source: Form, parameters: Mapping[str, Any] | None = None) -> Form:
+        """This form with the fields of its precision filled in, lower case.
+
+        ``{precision}`` is what goes in, any other field a parameter of the pass: ``gguf/{type}`` with ``type: Q4_K_M`` is
+        ``gguf/q4_k_m``.
+        """
+        known = {"precision": source.precision, **(parameters or {})}
+        return Form(self.format, self.precision.format_map(known).lower())
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,16 @@ class PassCard:
     tasks: tuple[str, ...] = ()  # empty: every task
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     needs_training_data: bool = False
+    device: str = "cpu"  # where it runs
+    variant: str = ""  # of the image that holds it
 
-    def result(self, form: Form) -> Form:
-        """The form that comes out when ``form`` goes in."""
-        return self.makes or form
+    def result(self, form: Form, parameters: Mapping[str, Any]) -> Form:
+        """The form that comes out when ``form`` goes in; ``parameters`` are complete, defaults included."""
+        return self.makes.filled(form, parameters) if self.makes else form
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every parameter: as given, else its default."""
+        return {name: given.get(name, parameter.default) for name, parameter in self.parameters.items()}
 
 
 @dataclass(frozen=True)
@@ -83,17 +98,29 @@ class ExporterCard:
     makes: Form
     source: str
     tasks: tuple[str, ...] = ()
+    device: str = "cpu"  # where it runs; what is made on a GPU belongs to that GPU
+    variant: str = ""  # of the image that holds it
+
+    def result(self, form: Form) -> Form:
+        """The form that comes out when ``form`` goes in."""
+        return self.makes.filled(form)
 
 
 @dataclass(frozen=True)
 class RuntimeCard:
-    """A runtime: which forms it loads, on which devices, for which tasks."""
+    """A runtime: which forms it loads, on which devices, for which tasks.
+
+    One ``adapter.py`` may offer several: they differ in ``mode``, which the adapter is told (how the same library runs a
+    model), or in ``variant``, the image that holds another build or another library of the same family.
+    """
 
     name: str
     summary: str
     loads: tuple[Form, ...]
     devices: tuple[str, ...]
     source: str
+    mode: str = ""
+    variant: str = ""
     tasks: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()  # PyPI names whose versions belong into the record
     cpu_only: tuple[Form, ...] = ()  # of those it loads, what it cannot run on any other device

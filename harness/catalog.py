@@ -1,15 +1,18 @@
 """The catalog: every image, runtime, pass and exporter that the tree holds, found by looking at its folders.
 
-Nobody edits a list: ``images/runtimes/<name>/`` with its ``adapter.py`` is a runtime, and in
+Nobody edits a list: the ``adapter.py`` of ``images/runtimes/<name>/`` names one runtime or several, and in
 ``images/toolchains/<name>/`` every ``passes/x.py`` is a pass, every ``exporters/x.py`` an exporter.
 Cards are read by importing the module, which must not import its library at the top.
+
+A folder may hold variants of its image: the same Dockerfile and code with another lock file. The variant called ``gpu`` is what
+cells on a GPU run in. ``images/wheels/<package>/`` compiles a package that has no wheels, for the images that name it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +33,10 @@ PACKAGE = Path(__file__).resolve().parent
 PORTABLE = ("__init__.py", "cards.py", "tasks")
 CODE = {"runtimes": (*PORTABLE, "worker"), "toolchains": (*PORTABLE, "making.py", "zoo", "toolchain")}
 
+GPU = "gpu"  # the variant for cells on a GPU
+
+_BUILD_FILES = ("Dockerfile", "image.yaml")  # of an image's folder, besides its lock files: not part of its code
+
 
 def hash_files(paths: Iterable[Path], root: Path) -> str:
     """SHA-256 over the names (relative to ``root``) and the bytes of files and of all files below folders."""
@@ -48,16 +55,49 @@ def _files(paths: Iterable[Path]) -> set[Path]:
 
 
 @dataclass(frozen=True)
-class Image:
-    """One folder below ``images/`` and what its ``image.yaml`` says."""
+class WheelSource:
+    """``images/wheels/<package>/``: how a package is compiled that its index has no wheel of, and what that needs."""
 
-    name: str  # such as "runtimes/onnxruntime"
+    package: str
     path: Path
+    packages: tuple[str, ...]  # the package itself and its build tools; requirements.txt is locked from them
+    system: tuple[str, ...]  # Debian packages that the build needs
+    build_s: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``wheels/llama-cpp-python``."""
+        return f"wheels/{self.package}"
+
+    @property
+    def requirements(self) -> Path:
+        """The locked, hashed source distribution and build tools."""
+        return self.path / "requirements.txt"
+
+    @property
+    def script(self) -> Path:
+        """``build.sh SOURCES OUT``: compile the package in the folder SOURCES into a wheel in the folder OUT."""
+        return self.path / "build.sh"
+
+    @cached_property
+    def hash(self) -> str:
+        """What the wheel depends on, but for the machine that compiles it."""
+        return hash_files([self.path], self.path)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One folder below ``images/``, or a variant of it, and what its ``image.yaml`` says."""
+
+    name: str  # such as "runtimes/onnxruntime", "runtimes/onnxruntime.gpu"
+    path: Path
+    variant: str
     summary: str
     packages: tuple[str, ...]  # what requirements.txt is locked from
     smoke: str  # the import that the build ends with
     disk_mb: int
     build_s: int
+    compiled: tuple[WheelSource, ...] = ()  # packages that are compiled for it
 
     @property
     def kind(self) -> str:
@@ -65,22 +105,34 @@ class Image:
         return self.name.split("/")[0]
 
     @property
+    def slug(self) -> str:
+        """The name as part of a file name or of an image tag."""
+        return self.name.replace("/", "-")
+
+    @property
     def requirements(self) -> Path:
         """The locked, hashed requirements."""
-        return self.path / "requirements.txt"
+        return self.path / (f"requirements.{self.variant}.txt" if self.variant else "requirements.txt")
+
+    @property
+    def code(self) -> list[Path]:
+        """The files of its folder that it carries: adapter, passes, exporters."""
+        own = self.path.iterdir()
+        return sorted(p for p in own if p.name not in _BUILD_FILES and not p.match("requirements*.txt"))
 
     @cached_property
     def environment_hash(self) -> str:
-        """What the installed environment depends on: lock file, Dockerfile, base image sources."""
-        base = self.path.parent.parent / "base"
-        return hash_files([self.requirements, self.path / "Dockerfile", base], self.path.parent.parent)
+        """What the installed environment depends on: lock file, Dockerfile, base image sources, compiled packages."""
+        root = self.path.parent.parent
+        compiled = [source.path for source in self.compiled]
+        return hash_files([self.requirements, self.path / "Dockerfile", root / "base", *compiled], root)
 
     @cached_property
     def source_hash(self) -> str:
         """What the whole image depends on: its environment and all code that it carries."""
-        own = hash_files([self.path], self.path)
+        own = hash_files(self.code, self.path)
         code = hash_files([PACKAGE / name for name in CODE[self.kind]], PACKAGE)
-        return hashlib.sha256((self.environment_hash + own + code).encode()).hexdigest()
+        return hashlib.sha256((self.environment_hash + own + code + self.smoke).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -109,6 +161,7 @@ class Catalog:
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     passes: tuple[Tool, ...] = ()
     exporters: tuple[Tool, ...] = ()
+    wheels: dict[str, WheelSource] = field(default_factory=dict)
     _hashes: dict[tuple[str, tuple[Path, ...]], str] = field(default_factory=dict, repr=False, compare=False)
 
     def code(self, image: Image, *more: str | Path) -> str:
@@ -123,43 +176,99 @@ class Catalog:
             self._hashes[image.name, parts] = hashlib.sha256((image.environment_hash + code).encode()).hexdigest()
         return self._hashes[image.name, parts]
 
+    def image_of(self, runtime: Runtime, device: str) -> Image:
+        """The image that runs a runtime on a device: on a GPU its ``gpu`` variant, where it has one."""
+        gpu = self.images.get(_variant_name(runtime.image.name, GPU))
+        return gpu if device != "cpu" and gpu else runtime.image
+
     def passes_named(self, name: str) -> list[Tool]:
         """Every implementation of a pass; different toolchains may each have one."""
         return [tool for tool in self.passes if tool.card.name == name]
 
 
 def load_catalog(images: Path = ROOT / "images") -> Catalog:
-    """Read the tree below ``images``."""
-    found = {image.name: image for image in _images(images)}
-    runtimes = {}
+    """Read the tree below ``images``. Raises UsageError where a file there does not keep its contract."""
+    wheels = {source.package: source for source in _wheel_sources(images / "wheels")}
+    found = {image.name: image for image in _images(images, wheels)}
+    runtimes: dict[str, Runtime] = {}
     passes: list[Tool] = []
     exporters: list[Tool] = []
     for image in found.values():
+        if image.variant:
+            continue  # the same folder: its cards say which variant they are in
         if image.kind == "runtimes":
-            card = _card(image.path / "adapter.py", RuntimeCard)
-            runtimes[card.name] = Runtime(card, image, image.path / "adapter.py")
-        for module in sorted(image.path.glob("passes/*.py")):
-            passes.append(Tool(_card(module, PassCard), image, module))
-        for module in sorted(image.path.glob("exporters/*.py")):
-            exporters.append(Tool(_card(module, ExporterCard), image, module))
-    return Catalog(found, runtimes, tuple(passes), tuple(exporters))
+            file = image.path / "adapter.py"
+            runtimes |= {card.name: Runtime(card, _holder(found, image, card, file), file) for card in _cards(file)}
+        for file in sorted(image.path.glob("passes/*.py")):
+            a_pass = _card(file, PassCard)
+            passes.append(Tool(a_pass, _holder(found, image, a_pass, file), file))
+        for file in sorted(image.path.glob("exporters/*.py")):
+            exporter = _card(file, ExporterCard)
+            exporters.append(Tool(exporter, _holder(found, image, exporter, file), file))
+    return Catalog(found, runtimes, tuple(passes), tuple(exporters), wheels)
 
 
-def _images(root: Path) -> Iterable[Image]:
+def _variant_name(image: str, variant: str) -> str:
+    return f"{image}.{variant}"
+
+
+def _holder(found: dict[str, Image], image: Image, card: RuntimeCard | PassCard | ExporterCard, file: Path) -> Image:
+    """The image, or the variant of it that a card names."""
+    if not card.variant:
+        return image
+    try:
+        return found[_variant_name(image.name, card.variant)]
+    except KeyError:
+        problem = f"{file}: the card {card.name!r} names the variant {card.variant!r}, which image.yaml does not have"
+        raise UsageError(problem, f"add it under `variants` of {image.path / 'image.yaml'}") from None
+
+
+def _images(root: Path, wheels: dict[str, WheelSource]) -> Iterator[Image]:
     for file in sorted(root.glob("*/*/image.yaml")):
-        text: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+        name = file.parent.relative_to(root).as_posix()
+        text = _described(file)
+        yield _image(file, name, "", text, wheels)
+        for variant, own in text.get("variants", {}).items():
+            yield _image(file, _variant_name(name, variant), variant, own, wheels)
+
+
+def _image(file: Path, name: str, variant: str, text: dict[str, Any], wheels: dict[str, WheelSource]) -> Image:
+    try:
+        return Image(
+            name=name,
+            path=file.parent,
+            variant=variant,
+            summary=text["summary"],
+            packages=tuple(text["packages"]),
+            smoke=text["smoke"],
+            disk_mb=text["disk_mb"],
+            build_s=text["build_s"],
+            compiled=tuple(wheels[package] for package in text.get("compiled", ())),
+        )
+    except KeyError as missing:
+        raise UsageError(f"{file}: {missing} is missing", "see CONTRIBUTING.md, add a runtime") from None
+
+
+def _wheel_sources(root: Path) -> Iterator[WheelSource]:
+    for file in sorted(root.glob("*/wheel.yaml")):
+        text = _described(file)
         try:
-            yield Image(
-                name=file.parent.relative_to(root).as_posix(),
-                path=file.parent,
-                summary=text["summary"],
-                packages=tuple(text["packages"]),
-                smoke=text["smoke"],
-                disk_mb=text["disk_mb"],
-                build_s=text["build_s"],
-            )
+            parts = tuple(text["packages"]), tuple(text["system"]), int(text["build_s"])
         except KeyError as missing:
-            raise UsageError(f"{file}: the key {missing} is missing", "see docs/contributing: add a runtime") from None
+            raise UsageError(f"{file}: the key {missing} is missing", "see images/wheels/README.md") from None
+        yield WheelSource(file.parent.name, file.parent, *parts)
+
+
+def _described(file: Path) -> dict[str, Any]:
+    text: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    return text
+
+
+def _cards(file: Path) -> tuple[RuntimeCard, ...]:
+    cards = getattr(_module(file), "CARDS", None)
+    if not isinstance(cards, tuple) or not cards or not all(isinstance(card, RuntimeCard) for card in cards):
+        raise UsageError(f"{file}: has no CARDS of type RuntimeCard", "open the file with CARDS = (RuntimeCard(...),)")
+    return cards
 
 
 def _card(file: Path, kind: type[C]) -> C:

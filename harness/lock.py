@@ -1,7 +1,8 @@
 """Lock files: ``requirements.txt`` of an image, made from the packages that its ``image.yaml`` names.
 
-``python -m harness.lock [IMAGE ...]`` writes them again (all of them without a name). Every requirement, down to the last
-dependency, is pinned with the hashes of its files, so that ``pip install --require-hashes`` installs the same anywhere.
+``python -m harness.lock [NAME ...]`` writes them again (all of them without a name), those of variants and of compiled
+packages too. Every requirement, down to the last dependency, is pinned with the hashes of its files, so that
+``pip install --require-hashes`` installs the same anywhere.
 
 Packages are looked up where pip would look: its configured index, extra indexes and find-links folders. None of these is
 written into the file. The CPU build of PyTorch lies in PyTorch's own CPU index only: where pip does not know it yet, name that
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 
 import click
 
-from harness.catalog import Image, load_catalog
+from harness.catalog import Image, WheelSource, load_catalog
 from harness.errors import EnvironmentProblem, UsageError
 
 PYTHON = "3.11"
@@ -27,7 +28,7 @@ PLATFORM = "x86_64-manylinux_2_28"
 SOURCES = {"index-url": "--index-url", "extra-index-url": "--extra-index-url", "find-links": "--find-links"}
 
 HEADER = """\
-# Locked from image.yaml. To make it again: python -m harness.lock {name}
+# Locked from the packages that the yaml file beside it names. To make it again: python -m harness.lock {name}
 """
 
 
@@ -44,34 +45,39 @@ def sources(config: str) -> Iterator[str]:
                 yield from (option, place)
 
 
-def lock(image: Image) -> str:
-    """The text of ``image``'s lock file. Raises EnvironmentProblem with the resolver's last words."""
+def lock(subject: Image | WheelSource) -> str:
+    """The text of a lock file. Raises EnvironmentProblem with the resolver's last words.
+
+    What compiles a package is locked as it is listed: the package's own dependencies are not needed for it.
+    """
     config = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--no-config"]
     # Every index that has a version may serve it: the CPU build of PyTorch and its dependencies come from different ones.
     command += ["--index-strategy", "unsafe-best-match", "--python-version", PYTHON, "--python-platform", PLATFORM]
+    command += ["--no-deps"] if isinstance(subject, WheelSource) else []
     run = subprocess.run(
         [*command, *sources(config.stdout)],
-        input="\n".join(image.packages),
+        input="\n".join(subject.packages),
         capture_output=True,
         text=True,
         check=False,
     )
     if run.returncode:
         raise EnvironmentProblem(
-            f"{image.name}: the packages of image.yaml do not resolve\n{run.stderr.strip()}",
+            f"{subject.name}: the packages of its yaml file do not resolve\n{run.stderr.strip()}",
             "correct the pins, or name the missing index in PIP_EXTRA_INDEX_URL",
         )
-    return HEADER.format(name=image.name) + run.stdout
+    return HEADER.format(name=subject.name) + run.stdout
 
 
 @click.command()
-@click.argument("images", nargs=-1)
-def main(images: tuple[str, ...]) -> None:
-    """Write requirements.txt of IMAGES (such as runtimes/onnxruntime), or of all images."""
-    known = load_catalog().images
-    for name in images or known:
+@click.argument("names", nargs=-1)
+def main(names: tuple[str, ...]) -> None:
+    """Write the lock files of NAMES (such as runtimes/onnxruntime.gpu or wheels/llama-cpp-python), or of all."""
+    catalog = load_catalog()
+    known: dict[str, Image | WheelSource] = {**catalog.images, **{w.name: w for w in catalog.wheels.values()}}
+    for name in names or known:
         if name not in known:
             raise UsageError(f"no image {name!r}", f"one of: {', '.join(known)}")
         known[name].requirements.write_text(lock(known[name]), "utf-8")

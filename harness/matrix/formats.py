@@ -50,11 +50,11 @@ def _hops(form: Form, use: PassUse | None, task: str, catalog: Catalog) -> Itera
         for tool in catalog.passes_named(use.name):
             card = tool.card
             if isinstance(card, PassCard) and form in card.accepts and serves(card.tasks, task):
-                yield Hop(tool, use, card.result(form))
+                yield Hop(tool, use, card.result(form, card.complete(use.parameters)))
     for tool in catalog.exporters:
         card = tool.card
         if isinstance(card, ExporterCard) and form in card.accepts and serves(card.tasks, task):
-            yield Hop(tool, None, card.makes)
+            yield Hop(tool, None, card.result(form))
 
 
 def _walk_back(

@@ -21,12 +21,12 @@ from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.formats import Hop, NoRoute, route
 from harness.matrix.spec import Matrix, Method, Model
 
-PREPARATION = "toolchains/torch"  # has the tokenizers, and trains the zoo
+PREPARATION = "toolchains/torch"  # has the tokenizers
 FETCH_LAYOUT = 1  # raise it when fetching comes to lay out folders differently
 OVERHEAD_CALLS = {"min_samples": 200, "min_seconds": 0.2, "max_seconds": 2.0, "precision": 0.01}
 
-#: Folders of ``hf`` weights, whatever their precision: where a tokenizer is found.
-_CHECKPOINTS = tuple(Form("hf", precision) for precision in ("fp32", "fp16", "bf16"))
+#: What has a configuration, and for text a tokenizer, beside its weights: data is prepared by it.
+_CHECKPOINTS = (*(Form("hf", precision) for precision in ("fp32", "fp16", "bf16")), Form("keras", "fp32"))
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,18 @@ class Plan:
 
 @dataclass
 class Planner:
-    """Builds one plan. ``fingerprint`` tells what a source's content hashes to; ``devices`` why one is missing, or None."""
+    """Builds one plan.
+
+    ``fingerprint`` tells what a source's content hashes to; ``devices`` why one is missing, or None; ``gpu`` what the GPU and
+    its driver are, for what is made on a GPU belongs to it.
+    """
 
     matrix: Matrix
     catalog: Catalog
     engine: str
     devices: Mapping[str, str | None]
     fingerprint: Callable[[source.Source], str]
+    gpu: str = ""
     steps: dict[str, Step] = field(default_factory=dict)
 
     def plan(self, wanted: Callable[[Cell], bool] = lambda cell: True) -> Plan:
@@ -158,13 +163,13 @@ class Planner:
         return self._in_runtime("evaluate", cell, model, artifact, data, {})
 
     def _in_runtime(self, kind: str, cell: Cell, model: Model, artifact: str, data: str, more: dict[str, Any]) -> str:
-        image = self.catalog.runtimes[cell.runtime].image
+        image = self.catalog.image_of(self.catalog.runtimes[cell.runtime], cell.device)
         title = f"{kind} {cell.model} {cell.method} on {cell.runtime} {cell.device}"
         title += f" {workload_name(cell.workload)}, round {more['round'] + 1}" if kind == "measure" else ""
         # The engine is part of the key: a virtual environment isolates less than a container, so its numbers are others.
         spec = {"task": model.task, "runtime": cell.runtime, "device": cell.device, "engine": self.engine, **more}
         inputs = {"artifact": artifact, "data": data}
-        return self._add(kind, title, image, image.source_hash, spec, inputs, cell=cell)
+        return self._add(kind, title, image, image.source_hash, spec, inputs, cell=cell, device=cell.device)
 
     def _overhead(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:
         """The ``null`` runtime on the first model that anything is measured of: what the harness costs by itself."""
@@ -193,14 +198,14 @@ class Planner:
     def _model(self, model: Model) -> tuple[str, Form]:
         parsed = source.parse(model.source)
         if isinstance(parsed, source.ZooSource):
-            return self._train(model, parsed.name), Form("hf", "fp32")
+            return self._train(model, parsed.name), Form.parse(zoo.model(parsed.name).FORM)
         return self._fetch(parsed, model.sha256, model.trust, model.task), source.form_of(parsed)
 
     def _train(self, model: Model, name: str) -> str:
         entry = zoo.model(name)
         inputs = {f"source-{key}": self._fetch_pinned(pinned) for key, pinned in entry.SOURCES.items()}
         inputs |= self._data(f"zoo:{entry.DATASET}")
-        image = self.catalog.images[PREPARATION]
+        image = self.catalog.images[entry.IMAGE]
         code = self.catalog.code(image, "zoo", "tasks")
         return self._add("train", f"train {name}", image, code, {"zoo": name, "task": entry.TASK}, inputs)
 
@@ -228,23 +233,23 @@ class Planner:
         return self._add("fetch", f"fetch {parsed}", None, code, spec, {})
 
     def _hop(self, model: Model, hop: Hop, artifact: str) -> str:
-        card, image = hop.tool.card, hop.tool.image
+        card, image, code = hop.tool.card, hop.tool.image, self._tool_code(hop.tool)
         if hop.use and isinstance(card, PassCard):
-            defaults = {name: parameter.default for name, parameter in card.parameters.items()}
-            spec = {"pass": card.name, "parameters": {**defaults, **hop.use.parameters}}
+            spec = {"pass": card.name, "parameters": card.complete(hop.use.parameters)}
             spec |= {"toolchain": image.name.split("/")[1], "task": model.task}
             title = f"compress {model.name}: {card.name} by {image.name.split('/')[1]}"
             inputs = {"artifact": artifact}
             if card.needs_training_data:
                 inputs |= {"model": artifact, **self._data(model.dataset)}
                 spec |= {"dataset": _bare(model.dataset), "split": "train"}
-            return self._add("compress", title, image, self._tool_code(hop.tool), spec, inputs)
+            return self._add("compress", title, image, code, spec, inputs, device=card.device)
         spec = {"exporter": card.name, "toolchain": image.name.split("/")[1], "task": model.task}
         title = f"export {model.name} to {hop.form}"
-        return self._add("export", title, image, self._tool_code(hop.tool), spec, {"artifact": artifact})
+        return self._add("export", title, image, code, spec, {"artifact": artifact}, device=card.device)
 
     def _tool_code(self, tool: Tool) -> str:
-        return self.catalog.code(tool.image, tool.module)
+        code = self.catalog.code(tool.image, tool.module)
+        return code if tool.card.device == "cpu" else f"{code}:{self.gpu}"
 
     def _add(
         self,
@@ -255,6 +260,7 @@ class Planner:
         spec: Mapping[str, Any],
         inputs: Mapping[str, str],
         cell: Cell | None = None,
+        device: str = "cpu",
     ) -> str:
         limits, seed = self.matrix.limits, self.matrix.measure.seed
         identity = {"kind": kind, "spec": spec, "inputs": inputs, "code": code, "cpus": limits.cpus, "seed": seed}
@@ -272,7 +278,7 @@ class Planner:
                 limits.cpus,
                 (cell.memory if cell else None) or limits.memory,
                 (cell.timeout if cell else None) or limits.timeout,
-                cell.device if cell else "cpu",
+                device,
                 seed,
             )
         return key

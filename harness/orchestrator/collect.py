@@ -90,6 +90,8 @@ class Collector:
         }
         if planned.status:
             return Cell(**base, status=Status(planned.status), reason=planned.reason)
+        if refused := self._refused(planned):
+            return Cell(**base, status=Status.UNSUPPORTED, reason=refused, artifact=self._artifact(planned))
         entries = [entry for key in planned.rounds if (entry := self.store.find(key))]
         measured = self._measured(planned, entries) if entries else {}
         if failure := self._failure(planned):
@@ -100,6 +102,11 @@ class Collector:
             why = "not picked in this run, and not measured before"
             return Cell(**base, **measured, status=Status.SKIPPED, reason=why)
         return Cell(**base, **measured, status=Status.OK)
+
+    def _refused(self, planned: PlannedCell) -> str | None:
+        """Why the runtime did not take the model, as it said when it was asked to load or to run it."""
+        records = [entry.record() for key in planned.leaves if (entry := self.store.find(key))]
+        return next((str(record["unsupported"]) for record in records if "unsupported" in record), None)
 
     def _failure(self, planned: PlannedCell) -> Failure | None:
         for key in (planned.artifact, *planned.leaves):
@@ -112,7 +119,7 @@ class Collector:
         first, receipt = records[0], entries[0].receipt
         memory = _memory([record["memory"] for record in records])
         vram = [record["vram"]["peak_bytes"] for record in records]
-        runtime = self.catalog.runtimes[planned.cell.runtime]
+        image = self.catalog.image_of(self.catalog.runtimes[planned.cell.runtime], planned.cell.device)
         noisy = sum(record["latency"]["noisy"] is not None for record in records)
         caveats = [*self.engine.caveats]
         if noisy:
@@ -130,7 +137,7 @@ class Collector:
             "phases": _phases([record["phases"] for record in records]),
             "artifact": self._artifact(planned),
             "image": Image(
-                name=runtime.image.name,
+                name=image.name,
                 reference=receipt["reference"],
                 digest=receipt["digest"],
                 source_hash=receipt["source_hash"],

@@ -11,15 +11,18 @@ import hashlib
 import re
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
-from harness.catalog import CODE, PACKAGE, Image
+from harness.catalog import CODE, PACKAGE, Image, WheelSource
 from harness.errors import BuildFailed, EnvironmentProblem
-from harness.orchestrator.wheels import WheelCache, image_target, link
+from harness.orchestrator import compiling
+from harness.orchestrator.wheels import Target, WheelCache, image_target, link
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -31,7 +34,7 @@ LOG_TAIL_LINES = 40
 
 def repository(image: Image) -> str:
     """Such as ``compression-matrix/runtimes-onnxruntime``."""
-    return f"{NAMESPACE}/{image.name.replace('/', '-')}"
+    return f"{NAMESPACE}/{image.slug}"
 
 
 def reference(image: Image) -> str:
@@ -54,8 +57,8 @@ def assemble_code(image: Image, folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     for name in CODE[image.kind]:
         _copy(PACKAGE / name, partial / "harness" / name)
-    _copy(image.path, partial / "image")
-    (partial / "image" / "Dockerfile").unlink(missing_ok=True)
+    for file in image.code:
+        _copy(file, partial / "image" / file.name)
     (partial / "smoke.py").write_text(image.smoke + "\n", "utf-8")
     for path in (partial, *partial.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -71,8 +74,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def assemble_context(image: Image, wheels: list[Path], base: str, folder: Path) -> None:
-    """Write a whole build context: the code, the lock file, the wheels, the Dockerfile with its arguments filled in."""
+def assemble_context(image: Image, wheels: list[Path], compiled: list[Path], base: str, folder: Path) -> None:
+    """Write a whole build context: the code, the lock file, the wheels, the Dockerfile with its arguments filled in.
+
+    Wheels that were compiled here lie apart, in ``compiled/``: the lock file cannot know their hashes.
+    """
     assemble_code(image, folder)
     arguments = {
         "BASE": base,
@@ -80,12 +86,28 @@ def assemble_context(image: Image, wheels: list[Path], base: str, folder: Path) 
         "SOURCE_HASH": image.source_hash,
         "ENVIRONMENT_HASH": image.environment_hash,
     }
-    text = (image.path / "Dockerfile").read_text("utf-8")
-    for name, value in arguments.items():
-        text = re.sub(rf"^ARG {name}=.*$", f"ARG {name}={value}", text, flags=re.MULTILINE)
-    (folder / "Dockerfile").write_text(text, "utf-8")
+    _write_dockerfile(image.path / "Dockerfile", arguments, folder)
     shutil.copyfile(image.requirements, folder / "requirements.txt")
     link(wheels, folder / "wheels")
+    if compiled:
+        link(compiled, folder / "compiled")
+
+
+def assemble_compile(source: WheelSource, files: list[Path], base: str, folder: Path) -> None:
+    """Write the build context in which a package is compiled: its sources, its script, the Dockerfile of all of them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _copy(source.path, folder / "recipe")
+    link(files, folder / "sources")
+    arguments = {"BASE": base, "PACKAGE": source.package, "SYSTEM": " ".join(source.system)}
+    _write_dockerfile(source.path.parent / "Dockerfile", arguments, folder)
+
+
+def _write_dockerfile(source: Path, arguments: Mapping[str, str], folder: Path) -> None:
+    """The Dockerfile with the defaults of its arguments filled in, so that the folder builds by hand as well."""
+    text = source.read_text("utf-8")
+    for name, value in arguments.items():
+        text = re.sub(rf"^ARG {name}=.*$", f'ARG {name}="{value}"', text, flags=re.MULTILINE)
+    (folder / "Dockerfile").write_text(text, "utf-8")
 
 
 @dataclass(frozen=True)
@@ -115,10 +137,12 @@ class ImageBuilder:
             return found
         base = self.ensure_base(image.path.parent.parent / "base", say)
         machine = str(self.client.info().get("Architecture", "x86_64"))
-        wheels = WheelCache(self.work / "wheels").fetch(image.requirements, image_target(machine), say)
-        context = self.work / "contexts" / image.name.replace("/", "-")
+        target, cache = image_target(machine), WheelCache(self.work / "wheels")
+        wheels = cache.fetch(image.requirements, target, say)
+        compiled = [self._compile(source, cache, target, base, say) for source in image.compiled]
+        context = self.work / "contexts" / image.slug
         context.parent.mkdir(parents=True, exist_ok=True)
-        assemble_context(image, wheels, base, context)
+        assemble_context(image, wheels, compiled, base, context)
         say(f"building the image of {image.name}")
         self._build(_Build(image.name, context, reference(image)))
         self.client.api.tag(reference(image), repository(image), "latest")
@@ -129,6 +153,40 @@ class ImageBuilder:
                 f"{image.name} was built, but its label source-hash is missing", "keep the LABEL of its Dockerfile"
             )
         return built
+
+    def _compile(
+        self, source: WheelSource, cache: WheelCache, target: Target, base: str, say: Callable[[str], None]
+    ) -> Path:
+        """The wheel of a package that is compiled in the base image, and kept here and, as an image, in the engine."""
+        folder = compiling.place(source, cache, f"{target.name} {base}")
+        if wheel := compiling.found(folder):
+            return wheel
+        tag = f"{NAMESPACE}/wheels-{source.package}:{folder.name.rpartition('-')[2]}"
+        if not self._there(tag):
+            files = compiling.sources(source, cache, target, say)
+            say(f"compiling {source.package} (once; about {source.build_s // 60} min)")
+            context = self.work / "contexts" / f"wheels-{source.package}"
+            assemble_compile(source, files, base, context)
+            self._build(_Build(f"wheels/{source.package}", context, tag))
+        with tempfile.TemporaryDirectory() as scratch:
+            self._copy_out(tag, "/build/out", Path(scratch))
+            wheel = compiling.found(Path(scratch, "out"))
+            if wheel is None:
+                raise BuildFailed(f"{tag} holds no wheel", "its build.sh must write one into the folder OUT")
+            return compiling.keep(wheel, folder)
+
+    def _copy_out(self, tag: str, path: str, folder: Path) -> None:
+        """Copy a folder out of an image; the container that this takes is never started."""
+        container = self.client.api.create_container(tag)["Id"]
+        try:
+            chunks, _ = self.client.api.get_archive(container, path)
+            with tempfile.TemporaryFile() as spool:
+                spool.writelines(chunks)
+                spool.seek(0)
+                with tarfile.open(fileobj=spool) as archive:
+                    archive.extractall(folder, filter="data")
+        finally:
+            self.client.api.remove_container(container, force=True)
 
     def ensure_base(self, base: Path, say: Callable[[str], None]) -> str:
         """The tag of the base image, built from its Dockerfile where no image of this hash is there."""
@@ -146,6 +204,9 @@ class ImageBuilder:
             ) from failure
         self.client.api.tag(tag, f"{NAMESPACE}/base", "latest")
         return tag
+
+    def _there(self, tag: str) -> bool:
+        return bool(self.client.api.images(name=tag))
 
     def _labelled(self, tag: str, label: str, value: str) -> str | None:
         from docker.errors import ImageNotFound

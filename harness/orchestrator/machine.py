@@ -22,15 +22,15 @@ def describe() -> dict[str, Any]:
     """The fields of ``results.Environment`` that are the machine's own."""
     cpu, flags = _cpu()
     memory = psutil.virtual_memory().total
-    gpus = _gpus()
-    identity = f"{cpu}|{psutil.cpu_count()}|{memory >> 30}|{gpus}|{platform.node()}"
+    found = gpus()
+    identity = f"{cpu}|{psutil.cpu_count()}|{memory >> 30}|{found}|{platform.node()}"
     return {
         "host": hashlib.sha256(identity.encode()).hexdigest()[:12],
         "cpu": cpu,
         "cpu_count": psutil.cpu_count() or 1,
         "cpu_flags": flags,
         "memory_bytes": memory,
-        "gpu": gpus,
+        "gpu": found,
         "system": _system(),
         "kernel": platform.release(),
         "governor": _governor(),
@@ -62,7 +62,8 @@ def _governor() -> str | None:
         return None
 
 
-def _gpus() -> list[str]:
+def gpus() -> list[str]:
+    """Name, memory and driver of every NVIDIA GPU, as ``nvidia-smi`` tells them."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)

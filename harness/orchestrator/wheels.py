@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +59,10 @@ class WheelCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def fetch(self, requirements: Path, target: Target, say: Callable[[str], None]) -> list[Path]:
-        """The wheels of a lock file, downloaded if one is missing or damaged.
+    def fetch(
+        self, requirements: Path, target: Target, say: Callable[[str], None], sdists: Collection[str] = ()
+    ) -> list[Path]:
+        """The wheels of a lock file, downloaded if one is missing or damaged; of ``sdists`` the source distributions.
 
         Raises EnvironmentProblem (no index, no disk space) or BuildFailed (no such wheel, wrong hash).
         """
@@ -68,12 +70,12 @@ class WheelCache:
         index = self.folder / "locks" / f"{lock[:16]}.json"
         if (wheels := self._intact(index)) is not None:
             return wheels
-        say(f"fetching the wheels of {requirements.parent.parent.name}/{requirements.parent.name}")
+        say(f"fetching the packages of {requirements.parent.parent.name}/{requirements.parent.name}")
         index.parent.mkdir(parents=True, exist_ok=True)
         self._drop_damaged()
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as partial:
-            _download(requirements, target, Path(partial), self.folder)
-            arrived = sorted(Path(partial).glob("*.whl"))
+            _download(requirements, target, Path(partial), self.folder, sdists)
+            arrived = sorted(Path(partial).iterdir())
             hashes = {wheel.name: _sha256(wheel) for wheel in arrived}
             for wheel in arrived:
                 wheel.replace(self.folder / wheel.name)
@@ -98,8 +100,9 @@ class WheelCache:
                     wheel.unlink()
 
 
-def _download(requirements: Path, target: Target, destination: Path, found: Path) -> None:
+def _download(requirements: Path, target: Target, destination: Path, found: Path, sdists: Collection[str]) -> None:
     command = [sys.executable, "-m", "pip", "download", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    command += [f"--no-binary={name}" for name in sdists]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", f"--find-links={found}"]
     command += ["--dest", str(destination), *target.options, "-r", str(requirements)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")

@@ -16,7 +16,7 @@ from harness.matrix import load, spec
 from harness.matrix.document import did_you_mean
 from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.plan import Plan, Planner
-from harness.orchestrator import engines, estimate, progress, sources
+from harness.orchestrator import engines, estimate, machine, progress, sources
 from harness.orchestrator.collect import Collector
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.interrupt import Interrupted, Interrupts
@@ -42,12 +42,14 @@ class Workspace:
     def plan(self) -> Plan:
         """The plan of the picked cells."""
         base = self.matrix_file.resolve().parent
+        devices = self.engine.devices()
         planner = Planner(
             self.matrix,
             self.catalog,
             self.engine.name,
-            self.engine.devices(),
+            devices,
             cache(lambda parsed: sources.fingerprint(parsed, base)),  # a large folder is hashed once, not once a cell
+            "" if devices["cuda"] else "; ".join(machine.gpus()),
         )
         return planner.plan(self.wanted)
 

@@ -35,8 +35,8 @@ def train(spec: Spec, out: Path, context: Context) -> None:
     model = zoo.model(spec["zoo"])
     rows = rows_of(model.DATASET, "train", _named(context.inputs, "data-"))
     made = model.train(_named(context.inputs, "source-"), rows, out, context)
-    empty = {"format": "hf", "precision": "fp32", "task": model.TASK, "passes": [], "provenance": [], "tools": {}}
-    _finish(empty, made, out)
+    nothing = {"task": model.TASK, "passes": [], "provenance": [], "tools": {}}
+    _finish({**_form(Form.parse(model.FORM)), **nothing}, made, out)
 
 
 def compress(spec: Spec, out: Path, context: Context) -> None:
@@ -51,7 +51,7 @@ def compress(spec: Spec, out: Path, context: Context) -> None:
     require_changed(source, out, made)
     entry = {"name": card.name, "toolchain": spec["toolchain"], "parameters": parameters, "effect": made.effect}
     passes = [*source.manifest["passes"], {**entry, "source": card.source}]
-    _finish({**source.manifest, **_form(card.result(source.form)), "passes": passes}, made, out)
+    _finish({**source.manifest, **_form(card.result(source.form, parameters)), "passes": passes}, made, out)
 
 
 def export(spec: Spec, out: Path, context: Context) -> None:
@@ -64,7 +64,7 @@ def export(spec: Spec, out: Path, context: Context) -> None:
     require_weights(out, made)
     entry = {"name": card.name, "toolchain": spec["toolchain"], "effect": made.effect, "source": card.source}
     exports = [*source.manifest.get("exports", []), entry]
-    _finish({**source.manifest, **_form(card.makes), "exports": exports}, made, out)
+    _finish({**source.manifest, **_form(card.result(source.form)), "exports": exports}, made, out)
 
 
 KINDS: Mapping[str, Callable[[Spec, Path, Context], None]] = {
@@ -110,7 +110,7 @@ def _parameters(card: PassCard, given: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(given.keys() - card.parameters.keys())
     if unknown:
         raise ConversionError(f"{card.name} has no parameter {', '.join(unknown)}")
-    complete = {name: given.get(name, parameter.default) for name, parameter in card.parameters.items()}
+    complete = card.complete(given)
     for name, parameter in card.parameters.items():
         if problem := parameter.problem(complete[name]):
             raise ConversionError(f"{card.name}: {name}: {problem}")

@@ -17,6 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from harness.cards import RuntimeCard
+from harness.worker.adapter import Unsupported
 from harness.worker.environment import cpus_allowed, versions
 from harness.worker.loop import Sampling
 from harness.worker.measure import Subject, evaluate, measure
@@ -56,16 +58,22 @@ class _UserError(Exception):
 
 
 def _parser() -> argparse.ArgumentParser:
-    card = _adapter_module().CARD
+    cards = _cards()
+    runtimes = "\n".join(f"  {card.name}: {card.summary}; loads {', '.join(map(str, card.loads))}" for card in cards)
     parser = argparse.ArgumentParser(
         prog="worker",
-        description=f"Measure one artifact on {card.summary}. Loads: {', '.join(map(str, card.loads))}.",
+        description=f"Measure one artifact. This image runs:\n{runtimes}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("artifact", nargs="?", type=Path, help="folder with manifest.json, mounted read-only")
     parser.add_argument("--data", type=Path, help="folder with workload/ and evaluation/ (default: ARTIFACT/data)")
-    parser.add_argument("--device", default="cpu", choices=card.devices)
+    parser.add_argument(
+        "--runtime", choices=[card.name for card in cards], help="default: the first that loads the artifact"
+    )
+    parser.add_argument(
+        "--device", default="cpu", choices=sorted({device for card in cards for device in card.devices})
+    )
     parser.add_argument("--threads", type=int, default=cpus_allowed(), help="default: the CPUs of this container")
     parser.add_argument("--seconds", type=float, default=Sampling.max_seconds, help="time budget of the samples")
     parser.add_argument("--json", action="store_true", help="print the whole record, raw samples included")
@@ -86,21 +94,28 @@ def _adapter_module() -> Any:
     return module
 
 
-def _subject(artifact: Path, device: str, threads: int) -> Subject:
-    module = _adapter_module()
+def _cards() -> tuple[RuntimeCard, ...]:
+    cards: tuple[RuntimeCard, ...] = _adapter_module().CARDS
+    return cards
+
+
+def _subject(artifact: Path, runtime: str | None, device: str, threads: int) -> Subject:
     manifest_file = artifact / "manifest.json"
     if not manifest_file.is_file():
         raise _UserError(f"{artifact} holds no manifest.json; make an artifact with `harness artifact CELL --out DIR`")
     manifest = json.loads(manifest_file.read_text("utf-8"))
     form = f"{manifest['format']}/{manifest['precision']}"
-    if form not in map(str, module.CARD.loads_on(device)):
-        known = ", ".join(map(str, module.CARD.loads_on(device)))
-        raise _UserError(f"{module.CARD.name} does not load {form} on {device}; it loads {known}")
-    return Subject(module.CARD, module.Adapter, artifact, manifest, device, threads)
+    asked = [card for card in _cards() if runtime in (None, card.name)]
+    for card in asked:
+        if device in card.devices and form in map(str, card.loads_on(device)):
+            return Subject(card, _adapter_module().Adapter, artifact, manifest, device, threads)
+    loaded = sorted({str(form) for card in asked if device in card.devices for form in card.loads_on(device)})
+    names = " or ".join(card.name for card in asked)
+    raise _UserError(f"{names} does not load {form} on {device}; it loads {', '.join(loaded) or 'nothing there'}")
 
 
 def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
-    subject = _subject(options.artifact, options.device, options.threads)
+    subject = _subject(options.artifact, options.runtime, options.device, options.threads)
     data = options.data or options.artifact / "data"
     if not (data / "workload").is_dir():
         raise _UserError(f"{data}/workload is missing: rows to time; `harness artifact CELL --out DIR` puts them there")
@@ -153,10 +168,13 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
     spec = task["spec"]
     status: dict[str, Any] = {"status": "ok"}
     try:
-        subject = _subject(Path(inputs["artifact"]), spec["device"], task["threads"])
+        subject = _subject(Path(inputs["artifact"]), spec["runtime"], spec["device"], task["threads"])
         data = Path(inputs["data"])
         timed = task["kind"] == "measure"
-        record = measure(subject, data, Sampling(**spec["sampling"])) if timed else evaluate(subject, data)
+        try:
+            record = measure(subject, data, Sampling(**spec["sampling"])) if timed else evaluate(subject, data)
+        except Unsupported as reason:  # a finding like any other: it is kept, and not tried again
+            record = {"unsupported": _one_line(reason)}
         (step / "out").mkdir(exist_ok=True)
         (step / "out" / "record.json").write_text(json.dumps(record), "utf-8")
         status["versions"] = versions(subject.card.distributions)
@@ -172,6 +190,8 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
 
 def _status_of(error: Exception) -> str:
     """Tell out of memory from a crash, by the names that runtimes give it."""
+    if isinstance(error, Unsupported):
+        return "unsupported"
     text = f"{type(error).__name__} {error}".lower()
     if "cuda" in text and "out of memory" in text:
         return "oom-gpu"
@@ -181,7 +201,8 @@ def _status_of(error: Exception) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    """The type of an error and its message, but for a message that was written to be read."""
+    text = " ".join((str(error) if isinstance(error, Unsupported) else f"{type(error).__name__}: {error}").split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 

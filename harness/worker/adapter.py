@@ -16,6 +16,10 @@ Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 
 
+class Unsupported(Exception):
+    """This runtime cannot run this model: an operator is too new, a shape is fixed. The message becomes the row's reason."""
+
+
 class Adapter(Protocol):
     """A runtime with one model in it. One instance serves one process, from ``load`` to ``close``.
 
@@ -28,8 +32,12 @@ class Adapter(Protocol):
     ======================  =========================================================================
     """
 
-    def __init__(self, device: str, threads: int) -> None:
-        """Import the runtime and set its threads; load nothing. What is resident now is the runtime's floor."""
+    def __init__(self, device: str, threads: int, mode: str) -> None:
+        """Import the runtime and set its threads; load nothing. What is resident now is the runtime's floor.
+
+        ``mode`` is that of the card under which the runtime was asked for. Here, in ``load`` and in ``run``,
+        :class:`Unsupported` may be raised.
+        """
 
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
         """Load the artifact (a folder, read-only) so that ``run`` can be called."""

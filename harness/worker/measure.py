@@ -67,7 +67,7 @@ def measure(subject: Subject, data: Path, sampling: Sampling) -> dict[str, Any]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with VramMeter(subject.device) as vram:
         with phases.phase("import"):
-            adapter = subject.adapter(subject.device, subject.threads)
+            adapter = subject.adapter(subject.device, subject.threads, subject.card.mode)
         floor = memory.resident()
         with phases.phase("load"):
             adapter.load(subject.artifact, subject.manifest)
@@ -141,7 +141,7 @@ def evaluate(subject: Subject, data: Path) -> dict[str, Any]:
     Returns the score; what is kept of the outputs stays in memory only as long as the task needs it.
     """
     task = tasks.get(subject.manifest["task"])
-    adapter = subject.adapter(subject.device, subject.threads)
+    adapter = subject.adapter(subject.device, subject.threads, subject.card.mode)
     adapter.load(subject.artifact, subject.manifest)
     start = perf_counter()
     predictions = [task.reduce(adapter.run(inputs)["logits"], inputs) for inputs in task.evaluation_batches(data)]

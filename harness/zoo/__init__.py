@@ -48,9 +48,11 @@ class Model(Protocol):
     TASK: str
     DATASET: str
     SOURCES: Mapping[str, Source]
+    IMAGE: str  # the toolchain image that it is trained in
+    FORM: str  # what comes out, such as "hf/fp32"
 
     def train(self, sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: Context) -> Made:
-        """Train on ``rows`` (the train split) and write an hf/fp32 artifact into ``out``."""
+        """Train on ``rows`` (the train split) and write an artifact into ``out``, with a config.json to prepare data by."""
 
 
 def dataset(name: str) -> Dataset:

@@ -144,7 +144,7 @@ def test_a_step_gets_the_arguments_of_the_contract(run: Callable[..., Outcome], 
 def test_a_step_sees_the_portable_code_only(run: Callable[..., Outcome], step: Path) -> None:
     lines: list[str] = []
     run('ls "$PYTHONPATH/harness"; ls "$MATRIX_IMAGE_DIR"', lines=lines)
-    assert lines == ["__init__.py", "cards.py", "tasks", "worker", "adapter.py", "image.yaml", "requirements.txt"]
+    assert lines == ["__init__.py", "cards.py", "tasks", "worker", "adapter.py"]
 
 
 def test_a_step_sees_no_secret_of_ours(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_a_half_made_environment_is_made_anew(work: Path) -> None:
 def test_the_worker_answers_in_the_virtual_environment(work: Path, step: Path) -> None:
     engine = VenvEngine(work)
     environment = engine.ensure(NULL, lambda _: None)
-    (step / "step.json").write_text('{"kind": "measure", "spec": {"device": "cpu"}, "seed": 0, "threads": 1}')
+    (step / "step.json").write_text('{"kind": "measure", "spec": {"runtime": "null", "device": "cpu"}, "seed": 0, "threads": 1}')
     engine.run(Job(environment, step, {"artifact": step, "data": step}, GENEROUS), lambda _: None)
     status = json.loads((step / "status.json").read_text("utf-8"))
     assert status["status"] == "crashed"

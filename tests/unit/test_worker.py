@@ -326,7 +326,7 @@ def test_quality_is_left_out_where_there_is_no_held_out_data(artifact: Path) -> 
 def test_help_names_the_forms_and_shows_examples() -> None:
     done = worker("--help")
     assert done.returncode == 0
-    assert "Loads: hf/fp32" in done.stdout
+    assert "loads hf/fp32" in done.stdout
     assert "docker run --rm -v ./artifact:/artifact:ro IMAGE /artifact" in done.stdout
 
 
@@ -342,7 +342,7 @@ def test_a_folder_without_a_manifest_is_told_in_one_line(tmp_path: Path) -> None
 
 def test_a_form_that_is_not_loaded_is_told_in_one_line(artifact: Path) -> None:
     (artifact / "manifest.json").write_text(json.dumps({**MANIFEST, "format": "gguf", "precision": "q4"}))
-    assert "null does not load gguf/q4 on cpu; it loads hf/fp32" in told(worker(artifact))
+    assert "null does not load gguf/q4 on cpu; it loads hf/bf16, hf/fp16, hf/fp32" in told(worker(artifact))
 
 
 def test_missing_inputs_are_told_in_one_line(artifact: Path) -> None:
@@ -367,7 +367,7 @@ def test_no_artifact_is_wrong_usage() -> None:
 
 def step(folder: Path, artifact: Path, kind: str, data: str) -> tuple[int, dict[str, Any]]:
     folder.mkdir()
-    spec = {"device": "cpu", "sampling": {"max_seconds": 0.2, "min_seconds": 0.1}}
+    spec = {"runtime": "null", "device": "cpu", "sampling": {"max_seconds": 0.2, "min_seconds": 0.1}}
     (folder / "step.json").write_text(json.dumps({"kind": kind, "spec": spec, "seed": 0, "threads": 1}))
     inputs = ["--input", f"artifact={artifact}", "--input", f"data={artifact / 'data' / data}"]
     done = worker("--step", folder, *inputs)

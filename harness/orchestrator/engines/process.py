@@ -98,7 +98,7 @@ class ProcessEngine:
         return 0
 
     def _code(self, image: Image) -> Path:
-        folder = self.work / "code" / f"{image.name.replace('/', '-')}-{image.source_hash[:12]}"
+        folder = self.work / "code" / f"{image.slug}-{image.source_hash[:12]}"
         if not folder.exists():
             assemble_code(image, folder)
         return folder

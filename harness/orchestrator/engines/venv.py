@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.catalog import Image
 from harness.errors import BuildFailed, EnvironmentProblem
+from harness.orchestrator import compiling
 from harness.orchestrator.engines import Environment
 from harness.orchestrator.engines.process import ProcessEngine
 from harness.orchestrator.wheels import HOST, LOG_TAIL_LINES, WheelCache
@@ -37,20 +38,27 @@ class VenvEngine(ProcessEngine):
         if not _usable(folder):
             wheels = WheelCache(self.work / "wheels")
             wheels.fetch(image.requirements, HOST, say)
+            logs = self.work / "logs"
+            compiled = [
+                compiling.on_this_machine(source, wheels, logs / f"build-wheels-{source.package}.log", say)
+                for source in image.compiled
+            ]
             say(f"making the virtual environment of {image.name}")
-            self._make(image, folder, wheels.folder)
+            self._make(image, folder, wheels.folder, compiled)
         self._code(image)
         return Environment(image, str(folder / "bin" / "python"), None)
 
-    def _make(self, image: Image, folder: Path, wheels: Path) -> None:
+    def _make(self, image: Image, folder: Path, wheels: Path, compiled: list[Path]) -> None:
         """Without the marker it is half-made and made anew; it is never moved, for its scripts hold its path."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         python = str(folder / "bin" / "python")
         self._uv(image, "venv", "--no-project", "--no-config", "--python", sys.executable, str(folder))
-        install = ["pip", "install", "--no-config", "--python", python, "--no-index", "--find-links", str(wheels)]
-        install += ["--require-hashes", "--no-deps", "--compile-bytecode", "-r", str(image.requirements)]
-        self._uv(image, *install)
+        install = ["pip", "install", "--no-config", "--python", python, "--no-index", "--no-deps", "--compile-bytecode"]
+        locked = ["--find-links", str(wheels), "--require-hashes", "-r", str(image.requirements)]
+        self._uv(image, *install, *locked)
+        if compiled:
+            self._uv(image, *install, *map(str, compiled))
         _check([python, "-I", "-c", image.smoke], image, f"the smoke import of {image.name} failed")
         (folder / MARKER).touch()
 
@@ -63,7 +71,7 @@ class VenvEngine(ProcessEngine):
 
     def _folder(self, image: Image) -> Path:
         python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-        return self.work / "envs" / f"{image.name.replace('/', '-')}-{image.environment_hash[:12]}-{python}"
+        return self.work / "envs" / f"{image.slug}-{image.environment_hash[:12]}-{python}"
 
 
 def _usable(folder: Path) -> bool:

@@ -16,6 +16,8 @@ from harness.zoo import Source
 TASK = "image-classification"
 DATASET = "digits"
 SOURCES: dict[str, Source] = {}
+IMAGE = "toolchains/torch"
+FORM = "hf/fp32"
 
 _EPOCHS = 12
 _BATCH = 32

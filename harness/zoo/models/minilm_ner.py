@@ -21,6 +21,8 @@ SOURCES = {
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     )
 }
+IMAGE = "toolchains/torch"
+FORM = "hf/fp32"
 
 _EPOCHS = 2
 _BATCH = 32
