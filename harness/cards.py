@@ -124,6 +124,9 @@ class RuntimeCard:
     tasks: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()  # PyPI names whose versions belong into the record
     cpu_only: tuple[Form, ...] = ()  # of those it loads, what it cannot run on any other device
+    cpu_features: tuple[
+        str, ...
+    ] = ()  # instruction sets that its kernels have code for, as machine.FEATURES names them
 
     def loads_on(self, device: str) -> tuple[Form, ...]:
         """The forms that the runtime can run on a device."""

@@ -170,11 +170,15 @@ class Catalog:
         ``more`` names parts of the package (``"tasks"``) or files of the image's own folder, so that changing one pass leaves
         the artifacts of all others alone.
         """
-        parts = tuple(PACKAGE / part for part in ("cards.py", "making.py", "toolchain", *more))
-        if (image.name, parts) not in self._hashes:
-            code = hash_files(parts, ROOT)
-            self._hashes[image.name, parts] = hashlib.sha256((image.environment_hash + code).encode()).hexdigest()
-        return self._hashes[image.name, parts]
+        own = tuple(part for part in more if isinstance(part, Path))
+        shared = tuple(
+            PACKAGE / part for part in ("cards.py", "making.py", "toolchain", *more) if isinstance(part, str)
+        )
+        if (image.name, shared + own) not in self._hashes:
+            code = hash_files(shared, PACKAGE) + hash_files(own, image.path)
+            digest = hashlib.sha256((image.environment_hash + code).encode()).hexdigest()
+            self._hashes[image.name, shared + own] = digest
+        return self._hashes[image.name, shared + own]
 
     def image_of(self, runtime: Runtime, device: str) -> Image:
         """The image that runs a runtime on a device: on a GPU its ``gpu`` variant, where it has one."""

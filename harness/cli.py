@@ -246,6 +246,28 @@ def clean(work: Path, older_than: str, with_images: bool, dry_run: bool, as_json
 
 
 @main.command()
+@_work_option
+@_engine_option
+@_json_option
+def doctor(work: Path, engine: str, as_json: bool) -> None:
+    """Say what is here (engine, GPU, disk, CPU features), what each runtime could use, and how to get what is missing.
+
+    \b
+    examples:
+      harness doctor
+      harness doctor --engine venv --json
+
+    Exit codes: 0 a run could start; 3 it could not.
+    """
+    from harness.errors import Exit
+    from harness.orchestrator import doctor as examination
+
+    findings = examination.examine(work, engine)
+    click.echo(json.dumps(examination.as_data(findings), indent=1) if as_json else examination.text(findings))
+    sys.exit(int(Exit.ENVIRONMENT if any(finding.state == "problem" for finding in findings) else Exit.OK))
+
+
+@main.command()
 @click.argument("what", default="matrix", type=click.Choice(["matrix", "results"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of matrix.yaml or of results.json.

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 #: Instruction sets that change what compressed models gain.
-_FLAGS = (
+FEATURES = (
     "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16",
     "asimddp", "i8mm", "bf16", "sve",
 )  # fmt: skip
@@ -45,7 +45,7 @@ def _cpu() -> tuple[str, list[str]]:
     name = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.M)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.M)
     known = set(flags[1].split()) if flags else set()
-    return (name[1] if name else platform.machine()), [flag for flag in _FLAGS if flag in known]
+    return (name[1] if name else platform.machine()), [flag for flag in FEATURES if flag in known]
 
 
 def _system() -> str:

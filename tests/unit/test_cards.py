@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards import Form
-from harness.catalog import ROOT, Catalog, Image, Tool, load_catalog
+from harness.cards import ExporterCard, Form, PassCard
+from harness.catalog import ROOT, Catalog, Image, Tool, WheelSource, load_catalog
 from harness.lock import sources
 
 CATALOG = load_catalog()
 TOOLS = [*CATALOG.passes, *CATALOG.exporters]
-IMAGES = list(CATALOG.images.values())
+IMAGES: list[Image | WheelSource] = [*CATALOG.images.values(), *CATALOG.wheels.values()]
 HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "onnxruntime_genai", "safetensors", "gguf", "sklearn", "scipy"}
 
 
@@ -23,10 +23,22 @@ def reaches(form: Form) -> set[Form]:
     """Every form that passes and exporters can make of ``form``."""
     found = {form}
     while True:
-        more = {tool.card.makes or f for tool in TOOLS for f in found if f in tool.card.accepts} - found
+        more = {
+            made for tool in TOOLS for f in found if f in tool.card.accepts for made in made_of(tool.card, f)
+        } - found
         if not more:
             return found
         found |= more
+
+
+def made_of(card: PassCard | ExporterCard, form: Form) -> set[Form]:
+    """What comes out of ``form``: for a pass with every choice of every parameter."""
+    if isinstance(card, ExporterCard):
+        return {card.result(form)}
+    choices = [(name, value) for name, parameter in card.parameters.items() for value in parameter.choices]
+    return {card.result(form, card.complete(dict([choice]))) for choice in choices} or {
+        card.result(form, card.complete({}))
+    }
 
 
 def test_every_card_says_what_it_is_and_where_that_comes_from() -> None:
@@ -35,8 +47,27 @@ def test_every_card_says_what_it_is_and_where_that_comes_from() -> None:
     assert all(card.summary and re.search(r"https://", card.source) for card in cards)
 
 
-def test_a_runtime_is_named_like_its_folder() -> None:
-    assert all(name == runtime.module.parent.name for name, runtime in CATALOG.runtimes.items())
+def test_every_folder_of_runtimes_holds_one_of_its_name() -> None:
+    folders = {runtime.module.parent.name for runtime in CATALOG.runtimes.values()}
+    assert folders <= CATALOG.runtimes.keys()
+
+
+def test_modes_of_one_folder_tell_themselves_apart() -> None:
+    told = [
+        (runtime.module, card.mode, card.variant, card.loads)
+        for runtime in CATALOG.runtimes.values()
+        for card in [runtime.card]
+    ]
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [("{precision}", "fp16"), ("{type}", "q4_k_m"), ("int8", "int8")],
+)
+def test_a_form_is_filled_from_what_goes_in_and_from_parameters(template: str, expected: str) -> None:
+    made = Form("gguf", template).filled(Form("hf", "fp16"), {"type": "Q4_K_M"})
+    assert made == Form("gguf", expected)
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: f"{tool.module.parent.parent.name}-{tool.card.name}")

@@ -101,12 +101,6 @@ def test_every_exit_code_is_explained() -> None:
     assert {int(code) for code in codes} == set(Exit) - {Exit.REGRESSION}
 
 
-def test_the_guide_s_runtime_fits_the_contract() -> None:
-    names = run_block(code_blocks(ROOT / "CONTRIBUTING.md", "python")[0])
-    assert isinstance(names["CARD"], cards.RuntimeCard)
-    assert {"load", "run", "precision", "close"} <= set(vars(names["Adapter"]))
-
-
 def test_the_guide_s_pass_fits_the_contract() -> None:
     names = run_block(code_blocks(ROOT / "CONTRIBUTING.md", "python")[1])
     card = names["CARD"]

@@ -243,7 +243,9 @@ def test_a_half_made_environment_is_made_anew(work: Path) -> None:
 def test_the_worker_answers_in_the_virtual_environment(work: Path, step: Path) -> None:
     engine = VenvEngine(work)
     environment = engine.ensure(NULL, lambda _: None)
-    (step / "step.json").write_text('{"kind": "measure", "spec": {"runtime": "null", "device": "cpu"}, "seed": 0, "threads": 1}')
+    (step / "step.json").write_text(
+        '{"kind": "measure", "spec": {"runtime": "null", "device": "cpu"}, "seed": 0, "threads": 1}'
+    )
     engine.run(Job(environment, step, {"artifact": step, "data": step}, GENEROUS), lambda _: None)
     status = json.loads((step / "status.json").read_text("utf-8"))
     assert status["status"] == "crashed"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.cards import Form, Parameter
-from harness.catalog import load_catalog
+from harness.catalog import GPU, load_catalog
 from harness.matrix import load
 from harness.matrix.formats import NoRoute, route
 from harness.matrix.plan import Plan, Planner
@@ -147,3 +147,32 @@ def test_a_form_that_a_runtime_runs_on_cpus_only_is_unsupported_elsewhere() -> N
     statuses = {(c.cell.method, c.status) for c in plan.cells if c.cell.runtime == "pytorch"}
     assert ("int8-dynamic", "unsupported") in statuses
     assert ("fp16", None) in statuses
+
+
+def test_a_pass_whose_parameter_names_what_it_makes_is_routed_by_it() -> None:
+    use = PassUse(name="gguf", parameters={"type": "Q8_0"})
+    loads = CATALOG.runtimes["llamacpp"].card.loads
+    hops = route(Form("hf"), [use], loads, "text-generation", CATALOG)
+    assert hops[-1].form == Form("gguf", "q8_0")
+
+
+def test_a_gpu_s_cells_run_in_the_gpu_variant_of_their_image() -> None:
+    matrix = load.parse(TEXT.replace("devices: [cpu]", "devices: [cuda]"), "m", CATALOG)
+    plan = Planner(matrix, CATALOG, "docker", {"cpu": None, "cuda": None}, str).plan()
+    measured = {step.image for step in plan.steps.values() if step.kind == "measure" and "pytorch" in step.title}
+    assert measured == {f"runtimes/pytorch.{GPU}"}
+
+
+def test_what_is_made_on_a_gpu_belongs_to_that_gpu() -> None:
+    exporter = next(tool for tool in CATALOG.exporters if tool.card.name == "onnx")
+    on_gpu = replace(exporter, card=replace(exporter.card, device="cuda"))
+    catalog = replace(CATALOG, exporters=tuple(on_gpu if t is exporter else t for t in CATALOG.exporters))
+    matrix = load.parse(TEXT, "m", catalog)
+
+    def exports(gpu: str) -> set[str]:
+        plan = Planner(matrix, catalog, "docker", {"cpu": None, "cuda": None}, str, gpu).plan()
+        return {key for key, step in plan.steps.items() if step.kind == "export" and step.device == "cuda"}
+
+    assert exports("T4, 580.1")
+    assert exports("T4, 580.1") == exports("T4, 580.1")
+    assert not exports("T4, 580.1") & exports("H100, 580.1")

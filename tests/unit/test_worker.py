@@ -281,9 +281,9 @@ MANIFEST = {
 }
 
 
-def worker(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def worker(*arguments: str | Path, image: Path = ROOT / "images/runtimes/null") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness.worker", *map(str, arguments)]
-    environment = {**os.environ, "MATRIX_IMAGE_DIR": str(ROOT / "images/runtimes/null")}
+    environment = {**os.environ, "MATRIX_IMAGE_DIR": str(image)}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
@@ -365,12 +365,14 @@ def test_no_artifact_is_wrong_usage() -> None:
 # --- as a step ---------------------------------------------------------------------------------------------------------
 
 
-def step(folder: Path, artifact: Path, kind: str, data: str) -> tuple[int, dict[str, Any]]:
+def step(
+    folder: Path, artifact: Path, kind: str, data: str, runtime: str = "null", **options: Path
+) -> tuple[int, dict[str, Any]]:
     folder.mkdir()
-    spec = {"runtime": "null", "device": "cpu", "sampling": {"max_seconds": 0.2, "min_seconds": 0.1}}
+    spec = {"runtime": runtime, "device": "cpu", "sampling": {"max_seconds": 0.2, "min_seconds": 0.1}}
     (folder / "step.json").write_text(json.dumps({"kind": kind, "spec": spec, "seed": 0, "threads": 1}))
     inputs = ["--input", f"artifact={artifact}", "--input", f"data={artifact / 'data' / data}"]
-    done = worker("--step", folder, *inputs)
+    done = worker("--step", folder, *inputs, **options)
     return done.returncode, json.loads((folder / "status.json").read_text())
 
 
@@ -386,3 +388,66 @@ def test_a_step_that_fails_says_why_in_its_status(artifact: Path, tmp_path: Path
     code, status = step(tmp_path / "step", artifact, "measure", "workload")
     assert (code, status["status"]) == (1, "crashed")
     assert status["reason"].startswith("FileNotFoundError")
+
+
+# --- one image, several runtimes ---------------------------------------------------------------------------------------
+
+SEVERAL = """
+import time
+from dataclasses import replace
+import numpy as np
+from harness.cards import Form, RuntimeCard
+from harness.worker.adapter import Unsupported
+
+PLAIN = RuntimeCard("plain", "a runtime", (Form("hf"),), ("cpu",), "https://example.org")
+CARDS = (PLAIN, replace(PLAIN, name="picky", mode="picky"), replace(PLAIN, name="strange", loads=(Form("strange"),)))
+
+class Adapter:
+    def __init__(self, device, threads, mode):
+        self.mode = mode
+    def load(self, artifact, manifest):
+        if self.mode == "picky":
+            raise Unsupported("this model's operator Frobnicate 7 is too new; it reads up to 6")
+    def run(self, inputs):
+        return {"logits": np.eye(10, dtype=np.float32)[:1]}
+    def precision(self):
+        return "fp32"
+    def close(self):
+        pass
+"""
+
+
+@pytest.fixture
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "adapter.py").write_text(SEVERAL)
+    return folder
+
+
+def test_by_hand_the_first_runtime_that_loads_the_artifact_is_taken(artifact: Path, several: Path) -> None:
+    done = worker(artifact, "--seconds", "0.1", image=several)
+    assert done.stdout.startswith("plain on cpu,"), done.stderr
+
+
+def test_by_hand_a_runtime_can_be_named(artifact: Path, several: Path) -> None:
+    done = worker(artifact, "--runtime", "picky", image=several)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "worker: unsupported: this model's operator Frobnicate 7 is too new; it reads up to 6\n",
+    )
+
+
+def test_a_form_that_another_runtime_of_the_image_loads_is_told(artifact: Path, several: Path) -> None:
+    assert "strange does not load hf/fp32 on cpu; it loads strange/fp32" in told(
+        worker(artifact, "--runtime", "strange", image=several)
+    )
+
+
+@pytest.mark.parametrize("kind", ["measure", "evaluate"])
+def test_that_a_runtime_does_not_take_a_model_is_a_finding(
+    artifact: Path, several: Path, tmp_path: Path, kind: str
+) -> None:
+    code, status = step(tmp_path / "step", artifact, kind, "workload", runtime="picky", image=several)
+    assert (code, status["status"]) == (0, "ok")
+    record = json.loads((tmp_path / "step" / "out" / "record.json").read_text())
+    assert record == {"unsupported": "this model's operator Frobnicate 7 is too new; it reads up to 6"}

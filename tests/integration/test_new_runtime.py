@@ -1,0 +1,93 @@
+"""A runtime is one folder: that of CONTRIBUTING.md, word for word, is found, locked, planned, installed and measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from harness.catalog import ROOT, load_catalog
+from harness.lock import lock
+from harness.matrix import load
+from harness.matrix.plan import Planner
+from harness.orchestrator.engines import Job, Limits
+from harness.orchestrator.engines.venv import VenvEngine
+from harness.tasks import _storage
+from tests.unit.test_docs import code_blocks
+
+pytestmark = pytest.mark.network
+
+NAME = "onnx-reference"
+GUIDE = ROOT / "CONTRIBUTING.md"
+MATRIX = f"""
+models: [{{name: digits-cnn, source: "zoo:digits-cnn", task: image-classification, dataset: "zoo:digits"}}]
+methods: [original]
+runtimes: [{NAME}]
+report: {{baseline: {{runtime: {NAME}}}}}
+"""
+GRAPH = """
+import sys, numpy as np
+from onnx import TensorProto, helper, numpy_helper, save
+weights = numpy_helper.from_array(np.eye(64, 10, dtype=np.float32), "weights")
+nodes = [helper.make_node("Flatten", ["pixel_values"], ["flat"]), helper.make_node("MatMul", ["flat", "weights"], ["logits"])]
+pixels = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 1, 8, 8])
+logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])
+save(helper.make_model(helper.make_graph(nodes, "tiny", [pixels], [logits], [weights])), sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of images with one folder more, whose four files the guide makes."""
+    tree = tmp_path_factory.mktemp("tree") / "images"
+    shutil.copytree(ROOT / "images", tree)
+    folder = tree / "runtimes" / NAME
+    folder.mkdir()
+    (folder / "image.yaml").write_text(code_blocks(GUIDE, "yaml")[0])
+    (folder / "adapter.py").write_text(code_blocks(GUIDE, "python")[0])
+    (command,) = (block for block in code_blocks(GUIDE, "console") if "sed" in block)
+    subprocess.run(command.removeprefix("$ "), shell=True, cwd=tree.parent, check=True)
+    (folder / "requirements.txt").write_text(lock(load_catalog(tree).images[f"runtimes/{NAME}"]))
+    return tree
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """A graph whose largest logit is the brightest of the first ten pixels; the held-out images have one bright pixel each."""
+    folder = tmp_path / "artifact"
+    (folder / "data").mkdir(parents=True)
+    facts = {"format": "onnx", "precision": "fp32", "task": "image-classification", "weights": ["model.onnx"]}
+    (folder / "manifest.json").write_text(json.dumps({**facts, "passes": [], "provenance": [], "extra": {}}))
+    bright = np.eye(64, dtype=np.float32)[:10].reshape(10, 1, 8, 8)
+    _storage.save(folder / "data", {}, {"pixel_values": bright, "labels": np.arange(10)})
+    return folder
+
+
+def test_a_new_runtime_is_one_folder(images: Path, artifact: Path, tmp_path: Path) -> None:
+    catalog = load_catalog(images)
+    matrix = load.parse(MATRIX, "matrix.yaml", catalog)
+    plan = Planner(matrix, catalog, "venv", {"cpu": None, "cuda": "none"}, str).plan()
+    assert [cell.status for cell in plan.cells] == [None]
+    engine = VenvEngine(tmp_path / "work")
+    environment = engine.ensure(catalog.runtimes[NAME].image, lambda line: None)
+    python = environment.reference
+    subprocess.run([python, "-c", GRAPH, str(artifact / "model.onnx")], check=True)
+    step = tmp_path / "step"
+    step.mkdir()
+    task = {"kind": "evaluate", "spec": {"runtime": NAME, "device": "cpu"}, "seed": 0, "threads": 1}
+    (step / "step.json").write_text(json.dumps(task))
+    inputs = {"artifact": artifact, "data": artifact / "data"}
+    engine.run(Job(environment, step, inputs, Limits(1, 2**30, 60.0)), lambda line: None)
+    assert json.loads((step / "status.json").read_text())["status"] == "ok"
+    assert json.loads((step / "out" / "record.json").read_text())["value"] == 1.0
+
+
+def test_the_guide_s_folder_has_four_files(images: Path) -> None:
+    names = {file.name for file in (images / "runtimes" / NAME).iterdir()}
+    assert names == {"Dockerfile", "adapter.py", "image.yaml", "requirements.txt"}
+    assert yaml.safe_load((images / "runtimes" / NAME / "image.yaml").read_text())["summary"]
