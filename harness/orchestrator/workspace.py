@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -95,6 +96,8 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
     pass_ = workspace.run_over(shown)
     try:
         with pass_.interrupts:
+            for line in _skipped(workspace.plan):
+                shown.say(line)
             _require_space(workspace, pass_)
             pass_.execute()
     except Interrupted:
@@ -114,6 +117,12 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
             shown.say("nothing to measure: the report is drawn again")
         shown.say(_summary(results, workspace.out))
     return Exit.CELLS_FAILED if any(cell.status.failed for cell in results.cells) else Exit.OK
+
+
+def _skipped(plan: Plan) -> list[str]:
+    """One line for every reason for which picked cells are skipped."""
+    counts = Counter((planned.cell.device, planned.reason) for planned in plan.wanted if planned.status == "skipped")
+    return [f"{count} cells on {device} are skipped: {reason}" for (device, reason), count in counts.items()]
 
 
 def _collect(workspace: Workspace, pass_: Run) -> Results:

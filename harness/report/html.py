@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from harness.report import charts, numbers, palette, summary
 from harness.report.charts import Key
+from harness.report.runtimes import runtimes
 from harness.report.table import COLUMNS, Row, Table
 from harness.report.text import visible
 from harness.report.words import HtmlVoice
@@ -40,6 +41,7 @@ def render_html(results: Results, table: Table) -> str:
             key=key,
             panels=_panels(table, key, say),
             columns=COLUMNS,
+            runtimes=runtimes(table),
             style=Markup(style),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

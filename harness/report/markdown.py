@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report import charts, numbers, summary
 from harness.report.charts import Key
+from harness.report.runtimes import runtimes
 from harness.report.table import Row, Table
 from harness.report.text import one_line, slug
 from harness.report.words import Voice
-from harness.results import Results, Status
+from harness.results import Cell, Results, Status
 from harness.stats import Interval
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -52,7 +53,8 @@ def render_markdown(results: Results, table: Table, chart_files: list[str]) -> s
         dashes=dashes(table, say),
         findings=summary.findings(table),
         charts=chart_files,
-        failures=[row for row in table.rows if row.cell.status is not Status.OK],
+        failures=failures(table),
+        runtimes=runtimes(table),
         commands=[row for row in table.rows if row.cell.command],
     )
 
@@ -122,6 +124,32 @@ def _quality(row: Row) -> str:
 
 def _measured(value: float, interval: Interval | None) -> str:
     return f"{numbers.number(value, interval)} {numbers.margin(value, interval)}".strip()
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Rows that are not ``ok`` for one and the same reason: what they have in common, and how many they are."""
+
+    cells: str
+    count: int
+    status: Status
+    reason: str | None
+
+
+def failures(table: Table) -> list[Failures]:
+    """Every reason once, with the names of its cells; an axis on which they all agree is named, the others are counted out."""
+    shared: dict[tuple[Status, str | None], list[Cell]] = {}
+    for row in table.rows:
+        if row.cell.status is not Status.OK:
+            shared.setdefault((row.cell.status, row.cell.reason), []).append(row.cell)
+    return [Failures(_common(cells), len(cells), *key) for key, cells in shared.items()]
+
+
+def _common(cells: list[Cell]) -> str:
+    """``model · method · runtime · device``, each axis with all its values among the cells."""
+    axes = ("model", "method", "runtime", "device")
+    values = (dict.fromkeys(str(getattr(cell, axis)) for cell in cells) for axis in axes)
+    return " · ".join(", ".join(names) for names in values)
 
 
 def dashes(table: Table, say: Voice) -> list[str]:
