@@ -1,0 +1,25 @@
+"""ONNX graph -> TensorRT engine, built on the GPU that will run it: TensorRT times its kernels there."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from harness.cards import ExporterCard, Form
+from harness.making import Artifact, Context, Made
+
+CARD = ExporterCard(
+    name="tensorrt",
+    summary="strongly typed TensorRT engine for the GPU that builds it, dynamic batch, length and image size",
+    accepts=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8-qdq")),
+    makes=Form("tensorrt", "{precision}"),
+    source="https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/python-api-docs.html",
+    tasks=("token-classification", "text-classification", "image-classification"),
+    device="cuda",
+)
+
+
+def export(source: Artifact, out: Path, context: Context) -> Made:
+    """Build; raises ConversionError where TensorRT cannot."""
+    made: Made = import_module("image.engine").build_engine(import_module("tensorrt_bindings"), source, out, context)
+    return made

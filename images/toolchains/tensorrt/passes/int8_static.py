@@ -1,0 +1,103 @@
+"""Static INT8 with explicit QuantizeLinear and DequantizeLinear where TensorRT can use them, by NVIDIA's Model Optimizer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from harness import tasks
+from harness.cards import Form, Parameter, PassCard
+from harness.making import Artifact, Context, ConversionError, Made
+
+CARD = PassCard(
+    name="int8-static",
+    summary="weights and activations of matrix products and convolutions in INT8, symmetric, calibrated; FP16 between them",
+    accepts=(Form("onnx", "fp32"),),
+    makes=Form("onnx", "int8-qdq"),
+    source="https://nvidia.github.io/Model-Optimizer/guides/_onnx_quantization.html",
+    tasks=("token-classification", "text-classification", "image-classification"),
+    parameters={
+        "examples": Parameter(128, "training rows to calibrate on", minimum=1),
+        "calibration": Parameter("entropy", "how ranges are chosen", choices=("entropy", "max")),
+    },
+    needs_training_data=True,
+    variant="modelopt",
+)
+
+
+class Examples:
+    """Model inputs in the interface of ONNX Runtime's CalibrationDataReader, with what Model Optimizer adds to it."""
+
+    def __init__(self, batches: Sequence[Mapping[str, Any]]) -> None:
+        self.batches = batches
+        self.rewind()
+
+    def get_next(self) -> Mapping[str, Any] | None:
+        """The next inputs; None after the last."""
+        return next(self.left, None)
+
+    def get_first(self) -> Mapping[str, Any]:
+        """The first inputs, whatever was read."""
+        return self.batches[0]
+
+    def rewind(self) -> None:
+        """Begin again."""
+        self.left = iter(self.batches)
+
+
+def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
+    """Calibrate on the CPU with rows of the training split, prepared for the model, in ``context.inputs["calibration"]``.
+
+    Weights are stored in int8 with a scale per output channel. Raises ConversionError where nothing can be quantized.
+    """
+    import onnx
+    from modelopt.onnx.quantization import quantize
+
+    examples = _examples(context, parameters["examples"])
+    # The library writes beside what it reads and what it makes, and reads graphs with their weights from one folder.
+    with TemporaryDirectory(dir=out) as scratch:
+        before = onnx.load(source.path / "model.onnx")
+        onnx.save(before, Path(scratch, "source.onnx"))
+        context.progress(0.1, f"calibrating on {len(examples.batches)} rows")
+        quantize(
+            str(Path(scratch, "source.onnx")),
+            quantize_mode="int8",
+            calibration_data_reader=examples,
+            calibration_method=parameters["calibration"],
+            calibration_eps=["cpu"],
+            output_path=str(Path(scratch, "made.onnx")),
+            dq_only=True,  # weights are stored quantized, not quantized anew whenever the graph is loaded
+            log_level="WARNING",
+        )
+        context.progress(0.9, "verifying")
+        made = onnx.load(Path(scratch, "made.onnx"))
+    onnx.save(made, out / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+    weights = [name for name in ("model.onnx", "model.onnx.data") if (out / name).exists()]
+    effect = {"examples": len(examples.batches), **_effect(before, made)}
+    return Made(weights, effect=effect, extra=dict(source.manifest["extra"]))
+
+
+def _examples(context: Context, wanted: int) -> Examples:
+    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
+    return Examples(random.Random(context.seed).sample(batches, min(wanted, len(batches))))
+
+
+def _effect(before: Any, made: Any) -> dict[str, Any]:
+    """What was quantized: weights of matrix products and convolutions, by count and by share of all numbers."""
+    import math
+
+    from onnx import TensorProto
+
+    stored = {tensor.name: tensor for tensor in made.graph.initializer}
+    weights = {
+        node.input[0] for node in made.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored
+    }
+    quantized = [stored[name] for name in weights if stored[name].data_type == TensorProto.INT8]
+    if not quantized:
+        raise ConversionError("Model Optimizer found nothing in the graph that it would quantize for TensorRT")
+    numbers = sum(math.prod(tensor.dims) for tensor in before.graph.initializer)
+    share = sum(math.prod(tensor.dims) for tensor in quantized) / numbers
+    return {"tensors_quantized": len(quantized), "share_of_weights_quantized": round(share, 4)}
