@@ -100,6 +100,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the harness itself: overhead per call and per cell, a run with nothing to do, expansion of 10,000 cells."""
+    """Measure the harness itself, beside native tools, and its images; or one of them: -- overhead, native, image_sizes."""
     install(session)
-    session.run("python", "benchmarks/overhead.py", *session.posargs, **WAIT)
+    for name in session.posargs or ("overhead", "native", "image_sizes"):
+        session.run("python", f"benchmarks/{name}.py", **WAIT)

@@ -120,7 +120,12 @@ def measured(engine: Engine, folder: Path) -> Iterator[tuple[float, dict[str, An
 def measure(engine: Engine, environment: Environment, folder: Path, step: Path) -> tuple[float, dict[str, Any]]:
     """Run one step through the engine."""
     (step / "out").mkdir(parents=True)
-    task = {"kind": "measure", "spec": {"device": "cpu", "sampling": SAMPLING}, "seed": 0, "threads": 1}
+    task = {
+        "kind": "measure",
+        "spec": {"runtime": "null", "device": "cpu", "sampling": SAMPLING},
+        "seed": 0,
+        "threads": 1,
+    }
     (step / "step.json").write_text(json.dumps(task))
     inputs = {"artifact": folder / "model", "data": folder / "data"}
     outcome = engine.run(Job(environment, step, inputs, Limits(1, 2**30, 60)), lambda _: None)

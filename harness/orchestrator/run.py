@@ -186,13 +186,14 @@ class Run:
         receipt = _receipt(step) | {
             "engine": self.engine.name,
             "command": self.engine.command(job),
-            "by_hand": self.engine.by_hand(environment, limits, step.device),
             "reference": environment.reference,
             "digest": environment.digest,
             "source_hash": environment.image.source_hash,
             "seconds": outcome.seconds,
             "exit_code": outcome.exit_code,
         }
+        if runtime := step.spec.get("runtime"):
+            receipt["by_hand"] = self.engine.by_hand(environment, limits, runtime, step.device)
         status = Entry(folder).status
         if status.get("status") == Status.OK:
             self.store.publish(step.key, folder, receipt)

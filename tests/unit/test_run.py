@@ -54,7 +54,7 @@ class InProcess:
     def command(self, job: Job) -> str:
         return "a command"
 
-    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
         return "a command by hand"
 
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:

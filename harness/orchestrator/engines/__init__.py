@@ -72,7 +72,7 @@ class Engine(Protocol):
     def command(self, job: Job) -> str:
         """The command that a person can paste to repeat the job."""
 
-    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
         """The command that measures ``./artifact`` in a runtime, without the orchestrator, under the same limits."""
 
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:

@@ -21,7 +21,7 @@ import psutil
 from harness.catalog import Image
 from harness.errors import EnvironmentProblem
 from harness.orchestrator.engines import Environment, Job, Limits, Outcome
-from harness.orchestrator.engines.job import arguments, cpu_set, keep_log, thread_variables
+from harness.orchestrator.engines.job import arguments, cpu_set, hand_options, keep_log, thread_variables
 from harness.orchestrator.images import LABEL, ImageBuilder, reference
 
 if TYPE_CHECKING:
@@ -151,9 +151,9 @@ class DockerEngine:
         words = [*self._docker_run(job.limits, job.device), *volumes, job.environment.reference, *_arguments(job)]
         return shlex.join(words)
 
-    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
         """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
-        options = ["/artifact", "--threads", str(limits.cpus), "--device", device]
+        options = ["/artifact", *hand_options(limits, runtime, device)]
         start = shlex.join(self._docker_run(limits, device))
         return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([environment.reference, *options])}'
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from harness.catalog import Image
-from harness.orchestrator.engines import Job
+from harness.orchestrator.engines import Job, Limits
 
 #: What runs inside, by kind of image; also the ENTRYPOINT of the Dockerfiles.
 MODULES = {"runtimes": "harness.worker", "toolchains": "harness.toolchain"}
@@ -20,6 +20,11 @@ def module(image: Image) -> str:
 def arguments(step: str, inputs: Mapping[str, str]) -> list[str]:
     """The command line of a step whose folders are called so where it runs."""
     return ["--step", step, *(word for name, path in inputs.items() for word in ("--input", f"{name}={path}"))]
+
+
+def hand_options(limits: Limits, runtime: str, device: str) -> list[str]:
+    """The worker's options that measure a runtime by hand as a cell of it is measured."""
+    return ["--runtime", runtime, "--threads", str(limits.cpus), "--device", device]
 
 
 def cpu_set(count: int) -> str:

@@ -17,7 +17,7 @@ from typing import IO
 
 from harness.catalog import Image
 from harness.orchestrator.engines import Environment, Job, Limits, Outcome
-from harness.orchestrator.engines.job import arguments, cpu_set, keep_log, module, thread_variables
+from harness.orchestrator.engines.job import arguments, cpu_set, hand_options, keep_log, module, thread_variables
 from harness.orchestrator.images import assemble_code
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.
@@ -103,13 +103,13 @@ class ProcessEngine:
             assemble_code(image, folder)
         return folder
 
-    def by_hand(self, environment: Environment, limits: Limits, device: str) -> str:
+    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
         """The interpreter of the environment with the image's code, on ``./artifact``."""
         code = self._code(environment.image)
         variables = {"PYTHONPATH": str(code), "MATRIX_IMAGE_DIR": str(code / "image"), **thread_variables(limits.cpus)}
         words = [*_pinned(limits), environment.reference, "-m", module(environment.image), "artifact"]
-        options = ["--threads", str(limits.cpus), "--device", device]
-        return shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), *words, *options])
+        words += hand_options(limits, runtime, device)
+        return shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), *words])
 
     def _words(self, job: Job) -> list[str]:
         inputs = {name: str(path) for name, path in job.inputs.items()}
