@@ -120,6 +120,11 @@ class Image:
         own = self.path.iterdir()
         return sorted(p for p in own if p.name not in _BUILD_FILES and not p.match("requirements*.txt"))
 
+    @property
+    def modules(self) -> list[Path]:
+        """What a toolchain's passes and exporters share: Python files beside their folders, imported inside functions."""
+        return sorted(self.path.glob("*.py"))
+
     @cached_property
     def environment_hash(self) -> str:
         """What the installed environment depends on: lock file, Dockerfile, base image sources, compiled packages."""

@@ -248,7 +248,7 @@ class Planner:
         return self._add("export", title, image, code, spec, {"artifact": artifact}, device=card.device)
 
     def _tool_code(self, tool: Tool) -> str:
-        code = self.catalog.code(tool.image, tool.module)
+        code = self.catalog.code(tool.image, tool.module, *tool.image.modules)
         return code if tool.card.device == "cpu" else f"{code}:{self.gpu}"
 
     def _add(

@@ -91,7 +91,11 @@ def _named(inputs: Mapping[str, Path], prefix: str) -> dict[str, Path]:
 
 
 def _module(kind: str, name: str) -> ModuleType:
-    file = Path(os.environ["MATRIX_IMAGE_DIR"]) / kind / f"{name.replace('-', '_')}.py"
+    """A pass or an exporter of this image; modules beside their folders can be imported while it runs."""
+    image = Path(os.environ["MATRIX_IMAGE_DIR"])
+    file = image / kind / f"{name.replace('-', '_')}.py"
+    if str(image) not in sys.path:
+        sys.path.append(str(image))
     spec = importlib.util.spec_from_file_location(f"matrix_{kind}_{file.stem}", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise ConversionError(f"this toolchain has no {name} among its {kind}")

@@ -35,10 +35,16 @@ PASS = """
             return Made(weights=["model.safetensors"])
         if parameters["mask"] == 15:
             raise ZeroDivisionError("oh no")
+        from flipping import flip  # what passes of one image share lies beside their folder
+
         context.progress(0.5, "half way")
-        flipped = bytes(byte ^ parameters["mask"] for byte in (source.path / "model.safetensors").read_bytes())
+        flipped = flip((source.path / "model.safetensors").read_bytes(), parameters["mask"])
         (out / "model.safetensors").write_bytes(flipped)
         return Made(weights=["model.safetensors"], effect={"bytes_flipped": len(flipped), "seed": context.seed})
+"""
+SHARED = """
+    def flip(data, mask):
+        return bytes(byte ^ mask for byte in data)
 """
 EXPORTER = """
     from harness.cards import ExporterCard, Form
@@ -67,8 +73,12 @@ Run = Callable[..., tuple[int, dict[str, Any]]]
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Path]:
     image = tmp_path / "image"
-    for folder, name, code in (("passes", "flip_bits", PASS), ("exporters", "onnx", EXPORTER)):
-        (image / folder).mkdir(parents=True)
+    for folder, name, code in (
+        ("passes", "flip_bits", PASS),
+        ("exporters", "onnx", EXPORTER),
+        (".", "flipping", SHARED),
+    ):
+        (image / folder).mkdir(parents=True, exist_ok=True)
         (image / folder / f"{name}.py").write_text(textwrap.dedent(code))
     with mock.patch.dict(os.environ, {"MATRIX_IMAGE_DIR": str(image)}):
         yield image

@@ -1,0 +1,55 @@
+"""Graphs traced from a transformers model: a function of tensors, in order, that returns the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from harness.making import Artifact, Context, Made
+from harness.toolchain.checkpoint import load_model
+from harness.toolchain.parity import Array, require_close, sample_inputs
+
+Graph: TypeAlias = Callable[..., Any]
+
+
+def traced(source: Artifact, context: Context, file: str, trace: Callable[[Any, tuple[Any, ...]], Graph]) -> Made:
+    """Make ``file`` by ``trace(model, tensors)``, which writes it and returns it as loaded again.
+
+    ``model`` takes its inputs by position; ``extra["inputs"]`` of the artifact names them in order. Both are run at a batch and
+    a length that ``trace`` did not see: ConversionError where the logits differ by more than rounding.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
+    model = _logits_module(load_model(source.path, context.task), list(seen))
+    context.progress(0.2, "tracing")
+    graph = trace(model, _tensors(seen))
+    context.progress(0.8, "comparing")
+    with torch.inference_mode():
+        expected, actual = (callee(*_tensors(unseen)).numpy() for callee in (model, graph))
+    effect = {"max_abs_logit_difference": require_close(expected, actual)}
+    return Made([file], effect=effect, extra={"inputs": list(seen)})
+
+
+def _logits_module(model: Any, names: list[str]) -> Any:
+    """A module from positional inputs to logits; pixels and logits are float32 whatever the model computes in."""
+    import torch
+
+    class Logits(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *tensors: Any) -> Any:
+            cast = [t.to(model.dtype) if t.is_floating_point() else t for t in tensors]
+            return self.model(**dict(zip(names, cast, strict=True))).logits.float()
+
+    return Logits().eval().requires_grad_(False)
+
+
+def _tensors(inputs: dict[str, Array]) -> tuple[Any, ...]:
+    import torch
+
+    return tuple(torch.from_numpy(array) for array in inputs.values())
