@@ -1,0 +1,35 @@
+"""hf checkpoint -> torch.export's ExportedProgram: encoders and image models, with dynamic batch and sequence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.cards import ExporterCard, Form
+from harness.making import Artifact, Context, Made
+from harness.toolchain.tracing import Graph, traced
+
+CARD = ExporterCard(
+    name="torch-export",
+    summary="export to an ExportedProgram with dynamic batch and sequence",
+    accepts=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16")),
+    makes=Form("torch-export", "{precision}"),
+    source="https://docs.pytorch.org/docs/stable/user_guide/torch_compiler/export.html",
+    tasks=("token-classification", "text-classification", "image-classification"),
+)
+
+
+def export(source: Artifact, out: Path, context: Context) -> Made:
+    """Write ``model.pt2``. Raises ConversionError where it differs from the checkpoint at another shape."""
+    import torch
+
+    def trace(model: Any, tensors: tuple[Any, ...]) -> Graph:
+        # Of token ids batch and length are open, of pixels the batch: DYNAMIC fails where the model would fix one of them.
+        open_dimension = torch.export.Dim.DYNAMIC
+        dynamic = tuple(dict.fromkeys(range(2 if t.dim() == 2 else 1), open_dimension) for t in tensors)
+        program = torch.export.export(model, tensors, dynamic_shapes=(dynamic,))
+        torch.export.save(program, out / "model.pt2")
+        graph: Graph = torch.export.load(out / "model.pt2").module()
+        return graph
+
+    return traced(source, context, "model.pt2", trace)
