@@ -1,9 +1,12 @@
-"""PyTorch in eager mode; transformers builds the model. The reference that every other runtime is held against."""
+"""PyTorch: eager, TorchScript, ExportedProgram and torch.compile. Eager is the reference of every other runtime."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +14,52 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.cards import Form, RuntimeCard
-from harness.worker.adapter import Array, Arrays
+from harness.worker.adapter import Array, Arrays, Unsupported
 
+_ONE_PASS = ("token-classification", "text-classification", "image-classification")
+_EAGER = RuntimeCard(
+    name="pytorch",
+    summary="PyTorch eager, transformers models",
+    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
+    cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
+    devices=("cpu", "cuda"),
+    source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
+    tasks=("text-generation", *_ONE_PASS),
+    distributions=("torch", "transformers", "safetensors", "numpy"),
+)
+_PRECISIONS = ("fp32", "bf16", "fp16")
 CARDS = (
-    RuntimeCard(
-        name="pytorch",
-        summary="PyTorch eager, transformers models",
-        loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
-        cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
-        devices=("cpu", "cuda"),
-        source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
-        tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
-        distributions=("torch", "transformers", "safetensors", "numpy"),
+    _EAGER,
+    replace(
+        _EAGER,
+        name="pytorch-torchscript",
+        summary="PyTorch, traced TorchScript, frozen",
+        loads=tuple(Form("torchscript", precision) for precision in _PRECISIONS),
+        cpu_only=(),
+        source="https://docs.pytorch.org/docs/stable/jit.html",
+        tasks=_ONE_PASS,
+        distributions=("torch", "numpy"),
+        mode="torchscript",
+    ),
+    replace(
+        _EAGER,
+        name="pytorch-export",
+        summary="PyTorch, ExportedProgram of torch.export, run as it is",
+        loads=tuple(Form("torch-export", precision) for precision in _PRECISIONS),
+        cpu_only=(),
+        source="https://docs.pytorch.org/docs/stable/user_guide/torch_compiler/export.html",
+        tasks=_ONE_PASS,
+        distributions=("torch", "numpy"),
+        mode="export",
+    ),
+    replace(
+        _EAGER,
+        name="pytorch-compile",
+        summary="PyTorch, torch.compile with inductor, transformers models",
+        loads=tuple(Form("hf", precision) for precision in _PRECISIONS),
+        cpu_only=(),
+        source="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
+        mode="compile",
     ),
 )
 
@@ -36,20 +73,32 @@ NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 class Adapter:
-    """A transformers model in PyTorch's eager mode."""
+    """One model: of transformers, called as it is or compiled, or a graph that was traced from one."""
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
         import torch
-        import transformers
 
-        self.torch, self.transformers, self.device = torch, transformers, device
+        self.torch, self.device, self.mode = torch, device, mode
+        if mode in ("", "compile"):  # graphs need no transformers, and their memory shows it
+            import transformers
+
+            self.transformers = transformers
+        if mode == "compile":
+            _prepare_inductor(device)
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
         # An fp32 row on a GPU computes in fp32: cuDNN would use TF32 for convolutions by default.
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
-        """Load a checkpoint: safetensors only, in the precision in which it is stored."""
+        """Load a checkpoint (safetensors only) or a graph, in the precision in which it is stored."""
+        if self.mode in ("torchscript", "export"):
+            self._load_graph(artifact, manifest["extra"]["inputs"])
+        else:
+            self._load_checkpoint(artifact, manifest)
+
+    def _load_checkpoint(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
         auto = getattr(self.transformers, CLASSES[manifest["task"]])
         if manifest["precision"] == "int8":
             self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"])
@@ -58,14 +107,36 @@ class Adapter:
             self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
             self.arithmetic = NAMES[str(self.model.dtype).removeprefix("torch.")]
         self.model.eval().requires_grad_(False).to(self.device)
+        self.dtype = self.model.dtype
         self.known = set(inspect.signature(self.model.forward).parameters)
+        self.options = {"use_cache": False} if "use_cache" in self.known else {}
+        if self.mode == "compile":
+            self.model = self.torch.compile(self.model)
+
+    def _load_graph(self, artifact: Path, names: list[str]) -> None:
+        """Graphs take their inputs by position, pixels as float32 in every precision, and hold the device of each constant."""
+        torch, self.names, self.dtype = self.torch, names, self.torch.float32
+        if self.mode == "torchscript":
+            self.model = torch.jit.load(artifact / "model.pt", map_location=self.device).eval()
+        else:
+            program = torch.export.load(artifact / "model.pt2")
+            if self.device != "cpu":
+                program = torch.export.passes.move_to_device_pass(program, self.device)
+            self.model = program.module()
+        self.arithmetic = NAMES[str(next(self.model.parameters()).dtype).removeprefix("torch.")]
+        if self.mode == "torchscript":
+            # Frozen, batch norms fold into convolutions: a small CNN takes 0.8 of its time. optimize_for_inference is left
+            # alone: its oneDNN layouts make the same CNN twice as slow at batch 1.
+            self.model = torch.jit.freeze(self.model)
+            _move_constants(self.model.graph, self.device)
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """One forward pass without a cache."""
-        options = {"use_cache": False} if "use_cache" in self.known else {}
-        feed = {name: self._tensor(array) for name, array in inputs.items() if name in self.known}
         with self.torch.inference_mode():
-            return {"logits": self._array(self.model(**feed, **options).logits)}
+            if self.mode in ("torchscript", "export"):
+                return {"logits": self._array(self.model(*(self._tensor(inputs[name]) for name in self.names)))}
+            feed = {name: self._tensor(array) for name, array in inputs.items() if name in self.known}
+            return {"logits": self._array(self.model(**feed, **self.options).logits)}
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Forward pass that fills a new cache; only the last position goes through the language-model head."""
@@ -86,7 +157,7 @@ class Adapter:
 
     def _tensor(self, array: Array) -> Any:
         tensor = self.torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else tensor.dtype)
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
     def _array(self, logits: Any) -> Array:
         array: Array = logits.float().cpu().numpy()  # the copy from a GPU waits for the kernels: a synchronize
@@ -133,3 +204,27 @@ class Adapter:
     def close(self) -> None:
         """Free the model and its cache."""
         self.model = self.cache = None
+
+
+def _prepare_inductor(device: str) -> None:
+    """Ask for the C++ compiler that inductor's CPU kernels need, and keep inductor from holding processes and memory.
+
+    Kernels are compiled one by one from this process, not by a pool of workers that would live on beside the measured model.
+    Without precompiled headers the cache, in a container a part of its memory, stays small.
+    """
+    from torch._inductor import config
+
+    compiler = os.environ.get("CXX", "g++")
+    if device == "cpu" and not shutil.which(compiler):
+        raise Unsupported(
+            f"torch.compile needs the C++ compiler {compiler}, which is not here: apt-get install g++ python3-dev"
+        )
+    config.compile_threads = 1
+    config.cpp_cache_precompile_headers = False
+
+
+def _move_constants(graph: Any, device: str) -> None:
+    """Let the devices that tracing wrote into a graph (of positions, of masks) be this one."""
+    for node in graph.findAllNodes("prim::Constant", recurse=True):
+        if node.output().type().kind() == "DeviceObjType":
+            node.s_("value", device)
