@@ -50,7 +50,7 @@ CARDS = (
 #: Operators whose arithmetic is the model's: nearly all of its multiplications happen in them.
 PRODUCTS = ("FullyConnected", "MatMul", "Convolution")
 NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
-COMPRESSED = ("u8", "i8", "u4", "i4")
+INTEGERS = ("u8", "i8", "u4", "i4")
 
 
 class Adapter:
@@ -149,8 +149,9 @@ class Adapter:
     def precision(self) -> str:
         """What most matrix products and convolutions compute in, read from the graph that is executed.
 
-        For a product with compressed weights the graph names the type of the weights. It is ``int8`` where activations are
-        quantized too, for which OpenVINO needs dot-product instructions (DL Boost); else weights are expanded to fp32.
+        A product whose weights are stored narrower than its arithmetic is told with the type of the weights. They are expanded
+        to the arithmetic that the model was compiled for, unless they are integers and activations are quantized as well:
+        ``int8``, for which OpenVINO needs dot-product instructions (DL Boost).
         """
         kinds: Counter[str] = Counter()
         for operator in self.model.get_runtime_model().get_ordered_ops():
@@ -158,10 +159,10 @@ class Adapter:
             if told["layerType"].astype(str) in PRODUCTS:
                 kinds[told["runtimePrecision"].astype(str)] += 1
         ((kind, _),) = kinds.most_common(1)
-        if kind not in COMPRESSED:
-            return NAMES[kind]
         quantized = int(self.model.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) > 0
-        return "int8" if quantized and "DL Boost" in self.model.get_property("RUNTIME_REQUIREMENTS") else "fp32"
+        if kind in INTEGERS and quantized and "DL Boost" in self.model.get_property("RUNTIME_REQUIREMENTS"):
+            return "int8"
+        return NAMES["f32" if kind == "f32" else self.model.get_property("INFERENCE_PRECISION_HINT").to_string()]
 
     def close(self) -> None:
         """Free the model, its requests and their caches."""
