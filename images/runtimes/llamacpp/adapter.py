@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ QUANTIZED = (
 CARDS = (
     RuntimeCard(
         name="llamacpp",
-        summary="llama.cpp, CPU kernels chosen at run time, memory-mapped weights, flash attention",
+        summary="llama.cpp, CPU kernels chosen at run time, memory-mapped weights",
         loads=tuple(Form("gguf", precision) for precision in ("fp32", "fp16", "bf16", *QUANTIZED)),
         devices=("cpu",),
         source="https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h",
@@ -33,6 +33,7 @@ CARDS = (
     ),
 )
 
+WARNING, ERROR = 3, 4  # of ggml_log_level
 BLOCK = 256  # llama.cpp rounds the cache of a sequence up to this many positions
 MICRO_BATCH = 512  # llama.cpp's default: the most tokens that go through the graph at once
 
@@ -50,16 +51,52 @@ class _Shape(NamedTuple):
         return alike and self.capacity >= wanted.capacity
 
 
+class _Batch(NamedTuple):
+    """llama.cpp's description of a call, and the arrays that it points to, sequence by sequence."""
+
+    native: Any  # llama_batch
+    tokens: npt.NDArray[np.int32]  # [sequences, tokens], to be filled
+    positions: npt.NDArray[np.int32]  # likewise
+    outputs: int  # positions whose logits come out
+    owned: tuple[Array, ...]  # what else is pointed to
+
+    @classmethod
+    def make(cls, llama: Any, sequences: int, tokens: int, every: bool) -> _Batch:
+        """An empty batch; logits of every position, or of the last one of each sequence."""
+        shape = sequences, tokens
+        ids, positions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        wanted = np.full(shape, every, np.int8)
+        wanted[:, -1] = 1
+        counts = np.ones(shape, np.int32)
+        owners: npt.NDArray[np.int32] = np.repeat(np.arange(sequences, dtype=np.int32), tokens)
+        pointers = owners.ctypes.data + np.arange(owners.size, dtype=np.uintp) * owners.itemsize
+        native = llama.llama_batch(n_tokens=owners.size)
+        columns: dict[str, Array] = {
+            "token": ids,
+            "pos": positions,
+            "n_seq_id": counts,
+            "seq_id": pointers,
+            "logits": wanted,
+        }
+        fields = dict(llama.llama_batch._fields_)
+        for name, column in columns.items():
+            setattr(native, name, ctypes.cast(column.ctypes.data, fields[name]))
+        return cls(native, ids, positions, int(wanted.sum()), (wanted, counts, owners, pointers))
+
+
 class Adapter:
     """One model, and the context (key-value cache and buffers) that the latest call needed."""
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
         import llama_cpp
 
-        logging.getLogger("llama-cpp-python").setLevel(logging.WARNING)  # why a file is refused, not what is in it
-        llama_cpp.llama_backend_init()
         self.llama, self.threads = llama_cpp, threads
+        self.log = llama_cpp.llama_log_callback(self._note)  # kept: llama.cpp calls it as long as it lives
+        self.complaint = ""
+        llama_cpp.llama_log_set(self.log, None)
+        llama_cpp.llama_backend_init()
         self.context: Any = None
+        self.batches: dict[tuple[int, int, bool], _Batch] = {}
         self.shape = _Shape(0, 0, all_logits=False)
 
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
@@ -69,27 +106,27 @@ class Adapter:
         settings.load_mode = self.llama.LLAMA_LOAD_MODE_MMAP
         self.model = self.llama.llama_model_load_from_file(str(artifact / name).encode(), settings)
         if not self.model:
-            raise Unsupported(f"llama.cpp does not load {name}; the log says why")
+            raise Unsupported(f"llama.cpp does not load {name}: {self.complaint}")
         self.vocabulary = self.llama.llama_vocab_n_tokens(self.llama.llama_model_get_vocab(self.model))
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """All positions in one call on an empty cache."""
         ids = inputs["input_ids"]
-        self._start(_Shape(*ids.shape, all_logits=True))
-        return {"logits": self._decode(ids, wanted=np.ones_like(ids)).reshape(*ids.shape, self.vocabulary)}
+        sequences, tokens = ids.shape
+        self._start(_Shape(sequences, tokens, all_logits=True))
+        return {"logits": self._decode(ids, every=True).reshape(*ids.shape, self.vocabulary)}
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Fill an empty cache; only the last position goes through the language-model head."""
-        self._start(_Shape(*input_ids.shape, all_logits=False))
-        wanted = np.zeros_like(input_ids)
-        wanted[:, -1] = 1
-        return self._decode(input_ids, wanted)
+        sequences, tokens = input_ids.shape
+        self._start(_Shape(sequences, tokens, all_logits=False))
+        return self._decode(input_ids, every=False)
 
     def decode(self, token_ids: npt.NDArray[np.int64]) -> Array:
         """One token on top of the cache, which grows where it is full."""
         if self.length == self.shape.capacity:
             self._grow()
-        return self._decode(token_ids[:, None], wanted=np.ones_like(token_ids))
+        return self._decode(token_ids[:, None], every=False)
 
     def precision(self) -> str:
         """What the operands of the matrix products are; llama.cpp rounds activations to suit the weights.
@@ -108,6 +145,14 @@ class Adapter:
         """Free the context and the model."""
         self._drop_context()
         self.llama.llama_model_free(self.model)
+
+    def _note(self, level: int, text: bytes, _: Any) -> None:
+        """Pass warnings and errors on, and keep the first error; the bindings' own log confuses the levels."""
+        line = text.decode("utf-8", "replace")
+        if level in (WARNING, ERROR):
+            sys.stderr.write(line)
+        if level == ERROR:
+            self.complaint = self.complaint or line.strip()
 
     def _file_type(self) -> int:
         told: int = self.llama.llama_model_ftype(self.model)
@@ -131,13 +176,16 @@ class Adapter:
         settings.n_seq_max = wanted.sequences
         settings.n_outputs_max = tokens if wanted.all_logits else wanted.sequences
         settings.n_threads = settings.n_threads_batch = self.threads
-        settings.flash_attn_type = self.llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        # llama.cpp's default is a float16 cache. An fp32 row keeps fp32 throughout, as it does in every other runtime.
+        # By default llama.cpp keeps the cache in float16, to which flash attention rounds on CPUs in any case. An fp32 row
+        # keeps fp32 throughout, as in every other runtime: logits then differ by 1e-4 from PyTorch's, not by 0.1.
         full = self._file_type() == self.llama.LLAMA_FTYPE_ALL_F32
+        settings.flash_attn_type = (
+            self.llama.LLAMA_FLASH_ATTN_TYPE_DISABLED if full else self.llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        )
         settings.type_k = settings.type_v = self.llama.GGML_TYPE_F32 if full else self.llama.GGML_TYPE_F16
         self.context = self.llama.llama_init_from_model(self.model, settings)
         if not self.context:
-            raise Unsupported(f"llama.cpp makes no context of {tokens} tokens for this model; the log says why")
+            raise Unsupported(f"llama.cpp makes no context of {tokens} tokens for this model: {self.complaint}")
         self.shape = _Shape(wanted.sequences, capacity, wanted.all_logits)
 
     def _drop_context(self) -> None:
@@ -157,25 +205,22 @@ class Adapter:
                 raise RuntimeError("llama.cpp did not take over the key-value cache")
         self.llama.llama_free(old)
 
-    def _decode(self, ids: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Array:
-        """Append ``ids`` [sequences, tokens]; the logits [wanted positions, vocabulary], sequence by sequence."""
-        count, (sequences, tokens) = ids.size, ids.shape
-        places = np.arange(self.length, self.length + tokens, dtype=np.int32)
-        columns = {
-            "token": ids.ravel().astype(np.int32),
-            "pos": np.tile(places, sequences),
-            "n_seq_id": np.ones(count, np.int32),
-            "logits": wanted.ravel().astype(np.int8),
-        }
-        owners = np.repeat(np.arange(sequences, dtype=np.int32), tokens)
-        pointers = owners.ctypes.data + np.arange(count, dtype=np.uintp) * owners.itemsize
-        batch = self.llama.llama_batch(n_tokens=count)
-        fields = dict(self.llama.llama_batch._fields_)
-        for name, column in (*columns.items(), ("seq_id", pointers)):
-            setattr(batch, name, ctypes.cast(column.ctypes.data, fields[name]))
-        code = self.llama.llama_decode(self.context, batch)
+    def _decode(self, ids: npt.NDArray[np.int64], every: bool) -> Array:
+        """Append ``ids`` [sequences, tokens]; the logits [positions, vocabulary] of every position, or of the last ones."""
+        sequences, tokens = ids.shape
+        batch = self._batch(sequences, tokens, every)
+        batch.tokens[:] = ids
+        batch.positions[:] = np.arange(self.length, self.length + tokens)
+        code = self.llama.llama_decode(self.context, batch.native)
         if code:
             raise RuntimeError(f"llama_decode failed with code {code}")
         self.length += tokens
         logits = self.llama.llama_get_logits(self.context)
-        return np.ctypeslib.as_array(logits, (int(wanted.sum()), self.vocabulary)).copy()
+        return np.ctypeslib.as_array(logits, (batch.outputs, self.vocabulary)).copy()
+
+    def _batch(self, sequences: int, tokens: int, every: bool) -> _Batch:
+        """A batch to fill, made once for each shape: what is left of a call in Python belongs to no one's tokens per second."""
+        key = sequences, tokens, every
+        if key not in self.batches:
+            self.batches[key] = _Batch.make(self.llama, *key)
+        return self.batches[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def _convert(checkpoint: Path, file: Path, kind: str) -> None:
     import llama_cpp
 
     converter = Path(llama_cpp.__file__).parent / "convert" / "convert_hf_to_gguf.py"
-    command = [sys.executable, converter, checkpoint, "--outfile", file, "--outtype", kind]
+    command: list[str | Path] = [sys.executable, converter, checkpoint, "--outfile", file, "--outtype", kind]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     print(done.stdout, end="", flush=True)
     if done.returncode:
@@ -77,8 +78,6 @@ def _logits(file: Path, ids: Array, threads: int) -> Array:
 
 
 def _types(file: Path) -> dict[str, int]:
-    from collections import Counter
-
     from gguf import GGUFReader
 
     return dict(Counter(tensor.tensor_type.name for tensor in GGUFReader(file).tensors).most_common())
