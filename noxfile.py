@@ -76,6 +76,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def acceptance(session: nox.Session) -> None:
+    """Run the whole default matrix from nothing with every engine, then every mode of every runtime. Takes an hour."""
+    install(session, "test")
+    session.run("pytest", "-s", "tests/acceptance", *session.posargs, **WAIT)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
     install(session, "lint")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.cards import ExporterCard, Form, PassCard, serves
 from harness.catalog import Catalog, Tool
 from harness.matrix.spec import PassUse
+
+MANY = 5  # forms of one format that a reason still lists by name
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,17 @@ def _hops(form: Form, use: PassUse | None, task: str, catalog: Catalog) -> Itera
     if use:
         for tool in catalog.passes_named(use.name):
             card = tool.card
-            if isinstance(card, PassCard) and form in card.accepts and serves(card.tasks, task):
+            if isinstance(card, PassCard) and _takes(card, form, use, task):
                 yield Hop(tool, use, card.result(form, card.complete(use.parameters)))
     for tool in catalog.exporters:
         card = tool.card
         if isinstance(card, ExporterCard) and form in card.accepts and serves(card.tasks, task):
             yield Hop(tool, None, card.result(form))
+
+
+def _takes(card: PassCard, form: Form, use: PassUse, task: str) -> bool:
+    """Whether an implementation takes the form, and every parameter that the matrix gives."""
+    return form in card.accepts and serves(card.tasks, task) and use.parameters.keys() <= card.parameters.keys()
 
 
 def _walk_back(
@@ -72,10 +79,19 @@ def _reason(reached: list[tuple[int, Form]], passes: Sequence[PassUse], goal: Se
     forms = _listed(form for done, form in reached if done == furthest)
     if furthest < len(passes):
         before = f"after {passes[furthest - 1].name} " if furthest else ""
-        return f"{before}no implementation of {passes[furthest].name} takes {forms} for {task}"
+        with_ = f" with {', '.join(passes[furthest].parameters)}" if passes[furthest].parameters else ""
+        return f"{before}no implementation of {passes[furthest].name}{with_} takes {forms} for {task}"
     return f"on this device the runtime loads {_listed(goal)}; from {forms} no exporter leads there for {task}"
 
 
-def _listed(forms: Iterator[Form] | Sequence[Form]) -> str:
-    names = sorted(str(form) for form in forms)
+def _listed(forms: Iterable[Form]) -> str:
+    """``a, b or c``; a format with many precisions is named once, with their number."""
+    by_format: dict[str, list[str]] = {}
+    for form in sorted(forms):
+        by_format.setdefault(form.format, []).append(str(form))
+    names = [
+        name
+        for format_, each in by_format.items()
+        for name in (each if len(each) <= MANY else [f"{format_} in {len(each)} precisions"])
+    ]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"
