@@ -16,6 +16,7 @@ from typing import Any
 from harness.making import Artifact, Context, ConversionError, Made
 
 ENGINE = "model.engine"
+NAMES = {"tensorrt_bindings": "TensorRT", "tensorrt_rtx_bindings": "TensorRT-RTX"}
 
 #: Smallest, best and largest size of each dynamic dimension, by the rank of the input. An engine is best at requests of one; a
 #: larger maximum costs no memory, for the adapter gives an engine what the shapes of its inputs need.
@@ -45,7 +46,7 @@ def build_engine(library: Any, source: Artifact, out: Path, context: Context) ->
     context.progress(0.3, "building the engine")
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise ConversionError(f"{library.__name__} cannot build the engine: {logger.last}")
+        raise ConversionError(f"{NAMES[library.__name__]} cannot build the engine: {logger.last}")
     (out / ENGINE).write_bytes(engine)
     products = _products(library, network)
     effect = {"matrix_products": dict(products), "profile": ranges}
@@ -77,12 +78,12 @@ def _parse(library: Any, network: Any, logger: Any, file: Path) -> None:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     operators = Counter(error.node_operator() for error in errors if error.node_operator())
     if not operators:
-        raise ConversionError(f"{library.__name__} cannot read the graph: {logger.last}")
+        raise ConversionError(f"{NAMES[library.__name__]} cannot read the graph: {logger.last}")
     counted = ", ".join(f"{name} ({count})" for name, count in operators.most_common())
     cure = (
         "fusions of ONNX Runtime and dynamic quantization are not for TensorRT; it takes float graphs and int8-static"
     )
-    raise ConversionError(f"{library.__name__} cannot read the operators {counted}: {cure}")
+    raise ConversionError(f"{NAMES[library.__name__]} cannot read the operators {counted}: {cure}")
 
 
 def _profile(builder: Any, network: Any) -> tuple[Any, dict[str, list[str]]]:
@@ -102,17 +103,28 @@ def _profile(builder: Any, network: Any) -> tuple[Any, dict[str, list[str]]]:
 
 
 def _products(library: Any, network: Any) -> Counter[str]:
-    """How many matrix products and convolutions compute in which precision, as the strongly typed network says."""
+    """How many matrix products and convolutions compute in which precision, as the strongly typed network says.
+
+    Those whose operands both come out of a DequantizeLinear compute in int8: the library multiplies before it dequantizes.
+    """
     layers = [network.get_layer(index) for index in range(network.num_layers)]
-    makers = {layer.get_output(n).name: layer.type for layer in layers for n in range(layer.num_outputs)}
+    makers = {layer.get_output(n).name: layer for layer in layers for n in range(layer.num_outputs)}
     kinds = library.LayerType
     words = {library.float32: "fp32", library.float16: "fp16", library.bfloat16: "bf16"}
     counted: Counter[str] = Counter()
     for layer in layers:
         if layer.type in (kinds.MATRIX_MULTIPLY, kinds.CONVOLUTION):
             operands = [layer.get_input(n) for n in range(min(2, layer.num_inputs))]
-            quantized = all(makers.get(operand.name) == kinds.DEQUANTIZE for operand in operands)
+            quantized = all(_dequantized(kinds, makers, operand.name) for operand in operands)
             counted["int8" if quantized else words[operands[0].dtype]] += 1
     if not counted:
         raise ConversionError("the graph holds no matrix product and no convolution")
     return counted
+
+
+def _dequantized(kinds: Any, makers: Mapping[str, Any], name: str) -> bool:
+    """Whether a tensor is dequantized, and since then reshaped at most."""
+    maker = makers.get(name)
+    while maker is not None and maker.type == kinds.SHUFFLE:
+        maker = makers.get(maker.get_input(0).name)
+    return maker is not None and maker.type == kinds.DEQUANTIZE

@@ -21,5 +21,5 @@ CARD = ExporterCard(
 
 def export(source: Artifact, out: Path, context: Context) -> Made:
     """Build; raises ConversionError where TensorRT cannot."""
-    made: Made = import_module("image.engine").build_engine(import_module("tensorrt_bindings"), source, out, context)
+    made: Made = import_module("engine").build_engine(import_module("tensorrt_bindings"), source, out, context)
     return made

@@ -24,7 +24,5 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
 
     Not for the GPU at hand: this step runs without one, and what it makes is kept for any machine.
     """
-    made: Made = import_module("image.engine").build_engine(
-        import_module("tensorrt_rtx_bindings"), source, out, context
-    )
+    made: Made = import_module("engine").build_engine(import_module("tensorrt_rtx_bindings"), source, out, context)
     return made

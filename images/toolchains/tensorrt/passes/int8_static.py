@@ -74,6 +74,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         )
         context.progress(0.9, "verifying")
         made = onnx.load(Path(scratch, "made.onnx"))
+    _drop_unused(made.graph)
     onnx.save(made, out / "model.onnx", save_as_external_data=True, location="model.onnx.data")
     weights = [name for name in ("model.onnx", "model.onnx.data") if (out / name).exists()]
     effect = {"examples": len(examples.batches), **_effect(before, made)}
@@ -83,6 +84,14 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 def _examples(context: Context, wanted: int) -> Examples:
     batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
     return Examples(random.Random(context.seed).sample(batches, min(wanted, len(batches))))
+
+
+def _drop_unused(graph: Any) -> None:
+    """Remove the constants that no node reads, which the library leaves behind."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _effect(before: Any, made: Any) -> dict[str, Any]:
