@@ -127,7 +127,18 @@ class Image:
 
     @cached_property
     def environment_hash(self) -> str:
-        """What the installed environment depends on: lock file, Dockerfile, base image sources, compiled packages."""
+        """What the installed environment depends on: lock file, Dockerfile, base image sources, compiled packages.
+
+        Raises UsageError where a file that an image must have is not there.
+        """
+        for file in (self.requirements, self.path / "Dockerfile"):
+            if not file.exists():
+                cure = (
+                    f"python -m harness.lock {self.name}"
+                    if file == self.requirements
+                    else "see CONTRIBUTING.md, add a runtime"
+                )
+                raise UsageError(f"{file} is missing", cure)
         root = self.path.parent.parent
         compiled = [source.path for source in self.compiled]
         return hash_files([self.requirements, self.path / "Dockerfile", root / "base", *compiled], root)

@@ -94,6 +94,14 @@ def test_what_it_costs_to_build_does_not_make_another_image(tree: Path) -> None:
     assert hashes(tree) == before
 
 
+def test_a_missing_lock_is_told_with_the_command_that_makes_it(tree: Path) -> None:
+    (tree / "runtimes/tiny/requirements.gpu.txt").unlink()
+    image = load_catalog(tree).images["runtimes/tiny.gpu"]
+    with pytest.raises(UsageError, match=r"requirements\.gpu\.txt is missing") as caught:
+        _ = image.environment_hash
+    assert caught.value.cure == "python -m harness.lock runtimes/tiny.gpu"
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
