@@ -179,6 +179,7 @@ class _Request:
     def __init__(self, openvino: Any, model: Any) -> None:
         self.openvino = openvino
         self.request = model.create_infer_request()
+        self.output = model.output("logits")
         self.types = {name: port.get_element_type() for port in model.inputs for name in port.get_names()}
         self.bound: dict[str, Array] = {}  # views of the input tensors' memory
 
@@ -213,7 +214,7 @@ class _Request:
             np.copyto(self.bound[name], array)
 
     def _logits(self) -> Array:
-        logits: Array = self.request.get_tensor("logits").data.copy()
+        logits: Array = self.request.get_tensor(self.output).data.copy()
         return logits
 
 
