@@ -209,12 +209,16 @@ class Planner:
         code = self.catalog.code(image, "zoo", "tasks")
         return self._add("train", f"train {name}", image, code, {"zoo": name, "task": entry.TASK}, inputs)
 
-    def _prepare(self, model: Model, artifact: str, workload: Mapping[str, int] | None) -> str:
+    def _calibration(self, model: Model) -> str:
+        """The rows of the training split, prepared for the model: what a pass may look at, and never what is evaluated on."""
+        return self._prepare(model, self._artifact(model, Method(name="original"), _CHECKPOINTS), None, split="train")
+
+    def _prepare(self, model: Model, artifact: str, workload: Mapping[str, int] | None, split: str = "evaluate") -> str:
         image = self.catalog.images[PREPARATION]
         code = self.catalog.code(image, "zoo", "tasks")
-        spec = {"task": model.task, "dataset": _bare(model.dataset), "split": "evaluate", "workload": workload}
+        spec = {"task": model.task, "dataset": _bare(model.dataset), "split": split, "workload": workload}
         inputs = {"model": artifact, **self._data(model.dataset)}
-        purpose = "held-out data" if workload is None else "inputs"
+        purpose = "inputs" if workload else "training data" if split == "train" else "held-out data"
         return self._add("prepare", f"prepare {purpose} of {model.name}", image, code, spec, inputs)
 
     def _data(self, dataset: str) -> dict[str, str]:
@@ -240,8 +244,7 @@ class Planner:
             title = f"compress {model.name}: {card.name} by {image.name.split('/')[1]}"
             inputs = {"artifact": artifact}
             if card.needs_training_data:
-                inputs |= {"model": artifact, **self._data(model.dataset)}
-                spec |= {"dataset": _bare(model.dataset), "split": "train"}
+                inputs["calibration"] = self._calibration(model)
             return self._add("compress", title, image, code, spec, inputs, device=card.device)
         spec = {"exporter": card.name, "toolchain": image.name.split("/")[1], "task": model.task}
         title = f"export {model.name} to {hop.form}"

