@@ -86,7 +86,8 @@ class Adapter:
         if mode == "compile":
             _prepare_inductor(device)
         torch.set_num_threads(threads)
-        torch.set_num_interop_threads(1)
+        if torch.get_num_interop_threads() != 1:  # can be set once a process; by hand a second adapter follows
+            torch.set_num_interop_threads(1)
         # An fp32 row on a GPU computes in fp32: cuDNN would use TF32 for convolutions by default.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
