@@ -122,7 +122,9 @@ class Adapter:
         else:
             program = torch.export.load(artifact / "model.pt2")
             if self.device != "cpu":
-                program = torch.export.passes.move_to_device_pass(program, self.device)
+                from torch.export.passes import move_to_device_pass
+
+                program = move_to_device_pass(program, self.device)
             self.model = program.module()
         self.arithmetic = NAMES[str(next(self.model.parameters()).dtype).removeprefix("torch.")]
         if self.mode == "torchscript":
