@@ -243,6 +243,8 @@ class ImageBuilder:
 
     def _prune_old_stages(self, image: Image) -> None:
         """Drop the untagged build stages of this image's former environments; the present one makes rebuilds cheap."""
+        if image.variant:
+            return  # its stages carry the label of the folder, as those of its siblings do
         own = f"{LABEL}.image={image.name}"
         old = f"{LABEL}.environment-hash={image.environment_hash}"
         self.client.images.prune({"dangling": True, "label": [own], "label!": [old]})

@@ -253,7 +253,7 @@ def test_a_measuring_step_ends_with_a_status_and_a_record(
     step = tmp_path / "step"
     step.mkdir()
     sampling = {"min_samples": 30, "min_seconds": 0.1, "max_seconds": 2.0, "precision": 0.5}
-    spec = {"device": "cpu", "sampling": sampling}
+    spec = {"runtime": "null", "device": "cpu", "sampling": sampling}
     (step / "step.json").write_text(json.dumps({"kind": "measure", "spec": spec, "seed": 0, "threads": 1}))
     inputs = {"artifact": artifact, "data": artifact / "data" / "workload"}
     outcome = engine.run(Job(null, step, inputs, replace(LIMITS, memory_bytes=2**29)), lambda _: None)

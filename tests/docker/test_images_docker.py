@@ -219,4 +219,5 @@ def test_every_image_of_the_tree_has_a_dockerfile_of_the_common_subset() -> None
         assert "--mount" not in text
         assert "<<" not in text
         assert not text.lower().startswith("# syntax")
-        assert f'{LABEL}.image="{image.name}"' in text
+        folder = image.path.relative_to(ROOT / "images").as_posix()
+        assert f'{LABEL}.image="{folder}"' in text
