@@ -42,7 +42,8 @@ def require_changed(source: Artifact, out: Path, made: Made) -> None:
 
 def loaded_versions() -> dict[str, str]:
     """Name -> version of every installed distribution that was really imported, Python among them."""
-    loaded = {name.partition(".")[0] for name, module in sys.modules.items() if module}  # None: kept from being imported
+    # A module that is None was kept from being imported.
+    loaded = {name.partition(".")[0] for name, module in sys.modules.items() if module}
     owners = importlib.metadata.packages_distributions()
     found = {owner for package in loaded for owner in owners.get(package, ())}
     versions = {name: importlib.metadata.version(name) for name in sorted(found)}
