@@ -122,6 +122,12 @@ class Image:
         return sorted(p for p in own if p.name not in _BUILD_FILES and not p.match("requirements*.txt"))
 
     @property
+    def dockerfile(self) -> Path:
+        """Its own, else that of all images of its kind."""
+        own = self.path / "Dockerfile"
+        return own if own.exists() else self.path.parent / "Dockerfile"
+
+    @property
     def modules(self) -> list[Path]:
         """What a toolchain's passes and exporters share: Python files beside their folders, imported inside functions."""
         return sorted(self.path.glob("*.py"))
@@ -130,19 +136,13 @@ class Image:
     def environment_hash(self) -> str:
         """What the installed environment depends on: lock file, Dockerfile, base image sources, compiled packages.
 
-        Raises UsageError where a file that an image must have is not there.
+        Raises UsageError where the lock file is missing.
         """
-        for file in (self.requirements, self.path / "Dockerfile"):
-            if not file.exists():
-                cure = (
-                    f"python -m harness.lock {self.name}"
-                    if file == self.requirements
-                    else "see CONTRIBUTING.md, add a runtime"
-                )
-                raise UsageError(f"{file} is missing", cure)
+        if not self.requirements.exists():
+            raise UsageError(f"{self.requirements} is missing", f"python -m harness.lock {self.name}")
         root = self.path.parent.parent
         compiled = [source.path for source in self.compiled]
-        return hash_files([self.requirements, self.path / "Dockerfile", root / "base", *compiled], root)
+        return hash_files([self.requirements, self.dockerfile, root / "base", *compiled], root)
 
     @cached_property
     def source_hash(self) -> str:

@@ -82,15 +82,15 @@ def assemble_context(image: Image, wheels: list[Path], compiled: list[Path], bas
     assemble_code(image, folder)
     arguments = {
         "BASE": base,
+        "IMAGE": image.name,
         "VERSION": __version__,
         "SOURCE_HASH": image.source_hash,
         "ENVIRONMENT_HASH": image.environment_hash,
     }
-    _write_dockerfile(image.path / "Dockerfile", arguments, folder)
+    _write_dockerfile(image.dockerfile, arguments, folder)
     shutil.copyfile(image.requirements, folder / "requirements.txt")
     link(wheels, folder / "wheels")
-    if compiled:
-        link(compiled, folder / "compiled")
+    link(compiled, folder / "compiled")
 
 
 def assemble_compile(source: WheelSource, files: list[Path], base: str, folder: Path) -> None:
@@ -243,8 +243,6 @@ class ImageBuilder:
 
     def _prune_old_stages(self, image: Image) -> None:
         """Drop the untagged build stages of this image's former environments; the present one makes rebuilds cheap."""
-        if image.variant:
-            return  # its stages carry the label of the folder, as those of its siblings do
         own = f"{LABEL}.image={image.name}"
         old = f"{LABEL}.environment-hash={image.environment_hash}"
         self.client.images.prune({"dangling": True, "label": [own], "label!": [old]})

@@ -35,7 +35,7 @@ def tree(tmp_path: Path) -> Path:
         "base/Dockerfile": "FROM scratch",
         "runtimes/tiny/adapter.py": ADAPTER,
         "runtimes/tiny/image.yaml": IMAGE,
-        "runtimes/tiny/Dockerfile": "FROM base",
+        "runtimes/Dockerfile": "FROM base",
         "runtimes/tiny/requirements.txt": "tiny==1.0",
         "runtimes/tiny/requirements.gpu.txt": "tiny-gpu==1.0",
         "runtimes/tiny/requirements.other.txt": "other==1.0",
@@ -118,3 +118,11 @@ def test_a_broken_contract_is_told_with_its_file(tree: Path, file: str, old: str
     with pytest.raises(UsageError, match=told) as caught:
         load_catalog(tree)
     assert str(tree / file) in str(caught.value)
+
+
+def test_an_image_without_a_dockerfile_takes_that_of_its_kind(tree: Path) -> None:
+    before = hashes(tree)
+    assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/Dockerfile"
+    (tree / "runtimes/tiny/Dockerfile").write_text("FROM another")
+    assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/tiny/Dockerfile"
+    assert not set(before.values()) & set(hashes(tree).values())
