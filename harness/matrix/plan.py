@@ -173,11 +173,17 @@ class Planner:
 
     def _overhead(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:
         """The ``null`` runtime on the first model that anything is measured of: what the harness costs by itself."""
-        first = next((c for c in cells if c.rounds and c.cell.device == "cpu"), None)
-        if first is None or "null" not in self.catalog.runtimes:
+        if (null := self.catalog.runtimes.get("null")) is None:
             return ()
-        model = self._models[first.cell.model]
-        artifact = self._artifact(model, Method(name="original"), self.catalog.runtimes["null"].card.loads)
+        for first in (c for c in cells if c.rounds and c.cell.device == "cpu"):
+            model = self._models[first.cell.model]
+            try:
+                artifact = self._artifact(model, Method(name="original"), null.card.loads)
+                break
+            except NoRoute:  # it has no configuration that the null runtime reads: try the next
+                continue
+        else:
+            return ()
         data = self.steps[first.rounds[0]].inputs["data"]
         cell = Cell(model.name, "original", "null", "cpu", first.cell.workload)
         more = {"sampling": OVERHEAD_CALLS}

@@ -209,3 +209,11 @@ def test_an_implementation_that_lacks_a_parameter_of_the_matrix_is_not_taken() -
     assert route(Form("hf"), [PassUse(name="int4")], loads, "text-generation", CATALOG)[-1].form == Form(
         "gguf", "q4_k_m"
     )
+
+
+def test_the_harness_s_own_cost_is_measured_on_a_model_that_null_can_read() -> None:
+    keras = '{name: k, source: "zoo:digits-keras", task: image-classification, dataset: "zoo:digits"}'
+    text = TEXT.replace("models:\n", f"models:\n  - {keras}\n").replace("[pytorch, onnxruntime]", "[litert, pytorch]")
+    plan = planned(text)
+    assert plan.overhead
+    assert "smollm2-135m" in plan.steps[plan.overhead[0]].title
