@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from harness.tasks import _storage
+from harness.worker.environment import cpus_allowed
 
 ROOT = Path(__file__).parents[2]
 
