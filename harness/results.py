@@ -49,7 +49,7 @@ class Round(Record):
     samples_ms: list[float] = Field(description="every timed call, in order, milliseconds")
     median_ms: float
     ended_by: str = Field(
-        description="what ended sampling: `precision`, `budget` (of time) or `samples` (5,000 of them)"
+        description="what ended sampling: `precision`, `budget` (of time) or `samples` (2,000 of them)"
     )
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")

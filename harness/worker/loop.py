@@ -22,8 +22,8 @@ _Z = NormalDist().inv_cdf(0.975)
 _WINDOW = 5
 _STEADY = 0.05
 
-#: Enough for a p99 from fifty calls; more would only make every record of a microsecond model megabytes large.
-MAX_SAMPLES = 5_000
+#: Enough for a p99 from twenty calls; more would only make every record of a microsecond model megabytes large.
+MAX_SAMPLES = 2_000
 
 
 @dataclass(frozen=True)

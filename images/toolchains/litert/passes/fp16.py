@@ -18,7 +18,6 @@ CARD = PassCard(
     makes=Form("tflite", "fp16"),
     source="https://github.com/google-ai-edge/ai-edge-quantizer (float casting)",
 )
-FLOAT32, FLOAT16 = 0, 1  # numbers of the schema's TensorType
 
 
 def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
@@ -44,8 +43,11 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
 
 def _effect(before: Path, after: Path) -> dict[str, Any]:
-    """What was rounded. A buffer keeps its number and counts once, however many signatures read it."""
-    original, rounded = _constants(before, FLOAT32, np.float32), _constants(after, FLOAT16, np.float16)
+    """What was rounded; raises ConversionError where nothing was, or where a weight became infinite."""
+    from constants import FLOAT16, FLOAT32, constants
+
+    original = {number: values for number, (values, _) in constants(before, FLOAT32).items()}
+    rounded = {number: values for number, (values, _) in constants(after, FLOAT16).items()}
     if not rounded:
         raise ConversionError("the graph has no operator with constant weights to round")
     if not all(np.isfinite(values).all() for values in rounded.values()):
@@ -59,13 +61,3 @@ def _effect(before: Path, after: Path) -> dict[str, Any]:
             float(np.abs(v.astype(np.float32) - original[n]).max()) for n, v in rounded.items()
         ),
     }
-
-
-def _constants(file: Path, kind: int, dtype: type[np.generic]) -> dict[int, Any]:
-    """Every constant of one type: buffer number -> its values, flat."""
-    from ai_edge_litert.tools.flatbuffer_utils import read_model
-
-    model = read_model(str(file))
-    numbers = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors if tensor.type == kind}
-    stored = {number: model.buffers[number].data for number in numbers}
-    return {n: np.frombuffer(bytes(data), dtype) for n, data in stored.items() if data is not None and len(data)}

@@ -18,7 +18,6 @@ CARD = PassCard(
     makes=Form("tflite", "int8"),
     source="https://github.com/google-ai-edge/ai-edge-quantizer (recipe dynamic_wi8_afp32)",
 )
-FLOAT32, INT8 = 0, 9  # numbers of the schema's TensorType
 
 
 def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
@@ -39,8 +38,10 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
 
 def _effect(before: Path, after: Path) -> dict[str, Any]:
-    """What was quantized. A buffer keeps its number and counts once, however many signatures read it."""
-    original, quantized = _constants(before, FLOAT32, np.float32), _constants(after, INT8, np.int8)
+    """What was quantized; raises ConversionError where nothing was."""
+    from constants import FLOAT32, INT8, constants
+
+    original, quantized = constants(before, FLOAT32), constants(after, INT8)
     changes = {}
     for buffer, (values, tensor) in quantized.items():
         about = tensor.quantization
@@ -56,18 +57,4 @@ def _effect(before: Path, after: Path) -> dict[str, Any]:
         "share_of_weights_quantized": round(sum(original[b][0].size for b in changes) / weights, 4),
         "bits_per_weight": round(8 * after.stat().st_size / weights, 3),
         "max_abs_weight_change": max(changes.values()),
-    }
-
-
-def _constants(file: Path, kind: int, dtype: type[np.generic]) -> dict[int, tuple[Any, Any]]:
-    """Every constant of one type: buffer number -> its values in their shape, and one tensor that reads it."""
-    from ai_edge_litert.tools.flatbuffer_utils import read_model
-
-    model = read_model(str(file))
-    read = {t.buffer: t for graph in model.subgraphs for t in graph.tensors if t.type == kind}
-    stored = {number: model.buffers[number].data for number in read}
-    return {
-        number: (np.frombuffer(bytes(data), dtype).reshape(read[number].shape), read[number])
-        for number, data in stored.items()
-        if data is not None and len(data)
     }
