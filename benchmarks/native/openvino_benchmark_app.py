@@ -1,0 +1,26 @@
+"""OpenVINO's own ``benchmark_app``, synchronous: ``openvino_benchmark_app.py ARTIFACT THREADS SECONDS``.
+
+Its median is of the time inside the inference request; the call from Python, which our rows include, is not part of it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+artifact, threads, seconds = Path(sys.argv[1]), sys.argv[2], max(1, round(float(sys.argv[3])))
+with np.load(artifact / "data" / "workload" / "data.npz") as arrays:
+    shapes = {name: values.shape[1:] for name, values in arrays.items()}
+graph = (artifact / "model.xml").read_text()
+used = {name: shape for name, shape in shapes.items() if f'names="{name}"' in graph}
+shape = ",".join(f"{name}[{','.join(map(str, each))}]" for name, each in used.items())
+tool = [str(Path(sys.executable).with_name("benchmark_app")), "-m", str(artifact / "model.xml"), "-d", "CPU"]
+options = ["-hint", "latency", "-api", "sync", "-nthreads", threads, "-infer_precision", "f32", "-t", str(seconds)]
+done = subprocess.run([*tool, *options, "-shape", shape], capture_output=True, text=True, check=False)
+found = re.search(r"Median:\s+([\d.]+) ms", done.stdout)
+if not found:
+    sys.exit(done.stdout + done.stderr)
+print(json.dumps({"milliseconds": [float(found[1])]}))
