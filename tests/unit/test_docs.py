@@ -115,3 +115,8 @@ def test_the_guide_s_data_set_splits_without_overlap(tmp_path: Path) -> None:
     train, held_out = (names["rows"](split, {"reviews": tmp_path}) for split in ("train", "evaluate"))
     assert (len(train), len(held_out)) == (72, 18)
     assert not {row["text"] for row in train} & {row["text"] for row in held_out}
+
+
+def test_the_page_of_runtimes_lists_every_runtime_with_its_folder() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| `([\w-]+)` \|$", (DOCS / "runtimes.md").read_text("utf-8"), re.M)
+    assert dict(rows) == {name: runtime.module.parent.name for name, runtime in load_catalog().runtimes.items()}
