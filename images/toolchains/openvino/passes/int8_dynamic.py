@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,38 +25,15 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
     It is the runtime that quantizes activations, in groups of 32 of a row, where the CPU has dot-product instructions.
     """
-    # OpenVINO and NNCF report their use over the network when imported; without this optional package they do not.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    from weights import matrices, read, write
+
+    graph = read(source)
     import nncf
-    import openvino
 
-    graph = openvino.Core().read_model(source.path / "model.xml")
-    matrices = _matrices(graph)
     context.progress(0.1, "compressing")
+    before = matrices(graph)
     compressed = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
-    openvino.save_model(compressed, out / "model.xml", compress_to_fp16=False)
-    files = list(source.manifest["weights"])
-    size = sum((out / name).stat().st_size for name in files)
-    effect = _effect(matrices, openvino.Core().read_model(out / "model.xml"), size)
-    return Made(files, effect=effect, extra=dict(source.manifest["extra"]))
-
-
-def _matrices(graph: Any) -> dict[str, int]:
-    """Name -> number of weights of every fp32 constant of two dimensions or more."""
-    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Constant"]
-    floats = [node for node in nodes if node.get_element_type().get_type_name() == "f32" and len(node.shape) > 1]
-    return {node.get_friendly_name(): node.data.size for node in floats}
-
-
-def _effect(matrices: Mapping[str, int], written: Any, size: int) -> dict[str, Any]:
-    """What was quantized, counted in the written graph, where weights keep their names; ``size`` in bytes."""
-    types = {node.get_friendly_name(): node.get_output_element_type(0).get_type_name() for node in written.get_ops()}
-    quantized = [name for name in matrices if types.get(name) in ("u8", "i8")]
-    if not quantized:
+    effect = write(compressed, source, out, before)
+    if not effect["tensors_changed"]:
         raise ConversionError("the graph has no matrix to quantize")
-    weights = sum(matrices.values())
-    return {
-        "tensors_changed": len(quantized),
-        "share_of_weights_quantized": round(sum(matrices[name] for name in quantized) / weights, 4),
-        "bits_per_weight": round(8 * size / weights, 3),
-    }
+    return Made(list(source.manifest["weights"]), effect=effect, extra=dict(source.manifest["extra"]))
