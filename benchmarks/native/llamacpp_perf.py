@@ -17,7 +17,7 @@ full = manifest["precision"] == "fp32"  # as the adapter: an fp32 row keeps fp32
 cache = llama_cpp.GGML_TYPE_F32 if full else llama_cpp.GGML_TYPE_F16
 with np.load(artifact / "data" / "workload" / "data.npz") as arrays:
     prompts, continuations = arrays["input_ids"][:, 0], arrays["continuation_ids"][:, 0]
-options = {"type_k": cache, "type_v": cache, "flash_attn": not full, "n_ctx": 256, "verbose": False}
+options = {"type_k": cache, "type_v": cache, "flash_attn": not full, "n_ctx": 256, "no_perf": False, "verbose": False}
 model = llama_cpp.Llama(str(artifact / "model.gguf"), n_threads=threads, n_threads_batch=threads, **options)
 context = model._ctx.ctx
 times = []
@@ -27,9 +27,11 @@ for number in range(10**6):
         break
     model.reset()
     model.eval(prompts[number % len(prompts)].tolist())
+    llama_cpp.llama_get_logits(context)
     llama_cpp.llama_perf_context_reset(context)
     for token in continuations[number % len(continuations)].tolist():
         model.eval([token])
+        llama_cpp.llama_get_logits(context)  # waits for the graph: only then llama.cpp counts its time
     told = llama_cpp.llama_perf_context(context)
     if number:
         times.append(told.t_eval_ms / told.n_eval)
