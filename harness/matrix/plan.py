@@ -96,9 +96,9 @@ class Plan:
         return found
 
     def images(self, keys: Iterable[str]) -> list[str]:
-        """Images that these steps need, toolchains first, as they run first."""
-        names = {image for key in keys if (image := self.steps[key].image)}
-        return sorted(names, key=lambda name: (not name.startswith("toolchains/"), name))
+        """Images that these steps need, in the order in which they are needed: toolchains run first."""
+        names = dict.fromkeys(image for key in keys if (image := self.steps[key].image))
+        return sorted(names, key=lambda name: not name.startswith("toolchains/"))
 
 
 @dataclass

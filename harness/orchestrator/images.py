@@ -13,8 +13,10 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,26 +122,43 @@ class _Build:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
-class ImageBuilder:
-    """Finds and builds images with one Docker Engine; contexts, wheels and logs lie below ``work``."""
+class Stopped(Exception):
+    """The build was ended on the user's word."""
 
-    def __init__(self, client: DockerClient, work: Path) -> None:
+
+class ImageBuilder:
+    """Finds and builds images with one Docker Engine; contexts, wheels and logs lie below ``work``.
+
+    ``stopped``, once set from another thread, ends a build at the next line that it prints.
+    """
+
+    def __init__(self, client: DockerClient, work: Path, stopped: threading.Event | None = None) -> None:
         self.client = client
         self.work = work
+        self._stopped = stopped or threading.Event()
+        self._cache = WheelCache(work / "wheels")
+
+    @cached_property
+    def _target(self) -> Target:
+        return image_target(str(self.client.info().get("Architecture", "x86_64")))
 
     def find(self, image: Image) -> str | None:
         """The engine's id of the image with exactly these sources, or None."""
         return self._labelled(reference(image), "source-hash", image.source_hash)
 
+    def fetch(self, image: Image, say: Callable[[str], None]) -> list[Path]:
+        """The wheels of an image, and the sources of what is compiled for it, downloaded where they are missing."""
+        for source in image.compiled:
+            compiling.sources(source, self._cache, self._target, say)
+        return self._cache.fetch(image.requirements, self._target, say)
+
     def ensure(self, image: Image, say: Callable[[str], None]) -> str:
-        """Build what is missing; return the engine's id. Raises BuildFailed or EnvironmentProblem."""
+        """Build what is missing; return the engine's id. Raises BuildFailed, EnvironmentProblem, or Stopped."""
         if found := self.find(image):
             return found
         base = self.ensure_base(image.path.parent.parent / "base", say)
-        machine = str(self.client.info().get("Architecture", "x86_64"))
-        target, cache = image_target(machine), WheelCache(self.work / "wheels")
-        wheels = cache.fetch(image.requirements, target, say)
-        compiled = [self._compile(source, cache, target, base, say) for source in image.compiled]
+        wheels = self._cache.fetch(image.requirements, self._target, say)
+        compiled = [self._compile(source, base, say) for source in image.compiled]
         context = self.work / "contexts" / image.slug
         context.parent.mkdir(parents=True, exist_ok=True)
         assemble_context(image, wheels, compiled, base, context)
@@ -154,16 +173,14 @@ class ImageBuilder:
             )
         return built
 
-    def _compile(
-        self, source: WheelSource, cache: WheelCache, target: Target, base: str, say: Callable[[str], None]
-    ) -> Path:
+    def _compile(self, source: WheelSource, base: str, say: Callable[[str], None]) -> Path:
         """The wheel of a package that is compiled in the base image, and kept here and, as an image, in the engine."""
-        folder = compiling.place(source, cache, f"{target.name} {base}")
+        folder = compiling.place(source, self._cache, f"{self._target.name} {base}")
         if wheel := compiling.found(folder):
             return wheel
         tag = f"{NAMESPACE}/wheels-{source.package}:{folder.name.rpartition('-')[2]}"
         if not self._there(tag):
-            files = compiling.sources(source, cache, target, say)
+            files = compiling.sources(source, self._cache, self._target, say)
             say(f"compiling {source.package} (once; about {source.build_s // 60} min)")
             context = self.work / "contexts" / f"wheels-{source.package}"
             assemble_compile(source, files, base, context)
@@ -233,13 +250,20 @@ class ImageBuilder:
                 forcerm=True,
                 decode=True,
             )
-            failure = _keep_build_log(messages, log)
+            failure = _keep_build_log(self._until_stopped(messages), log)
         except APIError as refused:
             if not _wants_buildkit(refused):
                 raise BuildFailed(f"the engine refused to build {build.subject}: {refused.explanation}") from refused
             failure = _buildx(build, log)
         if failure is not None:
             raise _explain(build.subject, failure, log)
+
+    def _until_stopped(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The builder's messages. It stops working when nobody listens any more."""
+        for message in messages:
+            if self._stopped.is_set():
+                raise Stopped
+            yield message
 
     def _prune_old_stages(self, image: Image) -> None:
         """Drop the untagged build stages of this image's former environments; the present one makes rebuilds cheap."""

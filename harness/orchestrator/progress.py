@@ -28,8 +28,8 @@ class Progress(Protocol):
     def step(self, step: Step) -> None:
         """A step begins."""
 
-    def inside(self, fraction: float | None, message: str) -> None:
-        """The step or build that runs now is that far; never called while measuring."""
+    def inside(self, subject: str, fraction: float | None, message: str) -> None:
+        """A step (by its title) or an image is that far; never called while measuring."""
 
     def done(self, step: Step, status: str, seconds: float, remaining_s: float, reason: str | None) -> None:
         """A step has ended."""
@@ -58,6 +58,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def _so_far(subject: str, fraction: float | None, message: str) -> str:
+    return f"{subject}: {'' if fraction is None else f'{fraction:.0%} '}{message}"
+
+
 class Plain:
     """One line per finished step, for logs and pipes."""
 
@@ -74,11 +78,11 @@ class Plain:
         """Nothing yet: the line comes when the step has ended."""
         self._last = time.monotonic()
 
-    def inside(self, fraction: float | None, message: str) -> None:
-        """Show that a long step is alive, every 20 s."""
+    def inside(self, subject: str, fraction: float | None, message: str) -> None:
+        """Show that something long is alive, every 20 s."""
         if time.monotonic() - self._last > _PLAIN_PERIOD_S:
             self._last = time.monotonic()
-            self.say(f"    {'' if fraction is None else f'{fraction:4.0%} '}{message}")
+            self.say(f"    {_so_far(subject, fraction, message)}")
 
     def done(self, step: Step, status: str, seconds: float, remaining_s: float, reason: str | None) -> None:
         """The step's line."""
@@ -106,9 +110,9 @@ class Json:
         """``step``."""
         self._emit("step", key=step.key, kind=step.kind, title=step.title)
 
-    def inside(self, fraction: float | None, message: str) -> None:
+    def inside(self, subject: str, fraction: float | None, message: str) -> None:
         """``inside``."""
-        self._emit("inside", fraction=fraction, message=message)
+        self._emit("inside", subject=subject, fraction=fraction, message=message)
 
     def done(self, step: Step, status: str, seconds: float, remaining_s: float, reason: str | None) -> None:
         """``done``."""
@@ -144,7 +148,6 @@ class Tty:
         self._bar = Progress(*columns, console=self._console, auto_refresh=False)
         self._task: Any = None
         self._last = 0.0
-        self._title = ""
 
     def begin(self, steps: int, seconds: float) -> None:
         """Show the bar."""
@@ -153,13 +156,12 @@ class Tty:
 
     def step(self, step: Step) -> None:
         """Name what runs."""
-        self._title = step.title
         self._paint(step.title + (" (the display rests while measuring)" if step.measures else ""))
 
-    def inside(self, fraction: float | None, message: str) -> None:
+    def inside(self, subject: str, fraction: float | None, message: str) -> None:
         """At most once a second."""
         if self._task is not None and time.monotonic() - self._last > 1:
-            self._paint(f"{self._title}: {'' if fraction is None else f'{fraction:.0%} '}{message}"[:120])
+            self._paint(_so_far(subject, fraction, message)[:120])
 
     def done(self, step: Step, status: str, seconds: float, remaining_s: float, reason: str | None) -> None:
         """Advance; a failure leaves a line."""

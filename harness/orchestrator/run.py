@@ -1,20 +1,25 @@
 """Run a plan: make what is missing, in an order that is fair to what is measured, and lose nothing that is done.
 
-Conversions come first; then the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all
-alike; then evaluation. One bad step never stops the others: what depends on it inherits its reason.
+Images and conversions come first, side by side, for hardly one of them keeps two cores busy; then, each alone on the machine,
+the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all alike; then evaluation, side by side.
+One bad step never stops the others: what depends on it inherits its reason.
 """
 
 from __future__ import annotations
 
 import errno
 import random
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.catalog import Catalog
+import psutil
+
+from harness.catalog import Catalog, Image
 from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
 from harness.matrix.plan import Plan, Step, describe
@@ -23,8 +28,11 @@ from harness.orchestrator.engines import Engine, Environment, Job, Limits, Outco
 from harness.orchestrator.estimate import History
 from harness.orchestrator.interrupt import Interrupts
 from harness.orchestrator.progress import Progress
+from harness.orchestrator.schedule import Task, side_by_side
 from harness.orchestrator.store import Entry, Store
 from harness.results import Status
+
+SIDE_BY_SIDE = 2  # steps that are not measured: while one reads, imports or traces, the other computes
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,10 @@ class Run:
     failures: dict[str, Failure] = field(default_factory=dict)
     environments: dict[str, Environment] = field(default_factory=dict)
     ran: int = 0
+    _history: History = field(default_factory=History)
+    _remaining: dict[str, Step] = field(default_factory=dict)
+    _telling: threading.Lock = field(default_factory=threading.Lock)  # one voice at a time
+    _repairing: threading.RLock = field(default_factory=threading.RLock)
 
     def missing(self) -> list[Step]:
         """Steps that have to run, each after its inputs."""
@@ -72,16 +84,19 @@ class Run:
         missing = self.missing()
         if not missing:
             return
-        history = History.of(self.store)
+        self._history = History.of(self.store)
+        self._remaining = {step.key: step for step in missing}
         self.engine.reap()
-        self.progress.begin(len(missing), history.total(missing))
+        self.progress.begin(len(missing), self._history.total(missing))
         try:
-            self._build(self.plan.images(step.key for step in missing))
-            remaining = self._order(missing)
-            while remaining:
+            evaluations = [step for step in missing if step.kind == "evaluate"]
+            preparation = [step for step in missing if not step.measures and step.kind != "evaluate"]
+            images = [self.catalog.images[name] for name in self.plan.images(step.key for step in missing)]
+            self._side_by_side([*self._builds(images), *self._tasks(preparation)])
+            for step in self._shuffled(step for step in missing if step.measures):
                 self.interrupts.check()
-                step = remaining.pop(0)
-                self._run(step, history.total(remaining))
+                self._run(step)
+            self._side_by_side(self._tasks(evaluations))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 cure = "free some space, or `harness clean`; what is done is kept: run the same command again"
@@ -90,41 +105,67 @@ class Run:
         finally:
             self.progress.end()
 
-    def _order(self, missing: Iterable[Step]) -> list[Step]:
-        """Preparation as planned; then round by round, shuffled with the recorded seed; then evaluation."""
-        shuffled = random.Random(self.plan.matrix.measure.seed)
-        stage = {"measure": 1, "evaluate": 2}
+    def _side_by_side(self, tasks: Sequence[Task]) -> None:
+        memory = psutil.virtual_memory().total
+        steps = SIDE_BY_SIDE if SIDE_BY_SIDE * self.plan.matrix.limits.memory <= memory else 1
+        side_by_side(tasks, {"download": 1, "build": 1, "step": steps}, self.interrupts.check)
 
-        def position(step: Step) -> tuple[int, int, float]:
-            drawn = shuffled.random() if step.measures else 0.0
-            return stage.get(step.kind, 0), int(step.spec.get("round", 0)), drawn
+    def _tasks(self, steps: Iterable[Step]) -> list[Task]:
+        return [
+            Task(step.key, "step", frozenset(step.inputs.values()) | {f"build {step.image}"}, partial(self._run, step))
+            for step in steps
+        ]
 
-        return sorted(missing, key=position)
+    def _shuffled(self, steps: Iterable[Step]) -> list[Step]:
+        """Round by round, within a round in an order drawn with the recorded seed."""
+        draw = random.Random(self.plan.matrix.measure.seed)
+        return sorted(steps, key=lambda step: (int(step.spec.get("round", 0)), draw.random()))
 
-    def _build(self, images: Iterable[str]) -> None:
-        """Make every image that is needed; one that fails becomes the failure of its steps."""
-        for name in images:
-            self.interrupts.check()
-            image = self.catalog.images[name]
-            try:
-                if self.engine.missing(image):
-                    self.progress.say(f"building {name} (once; about {image.build_s} s)")
-                self.environments[name] = self.engine.ensure(image, lambda line: self.progress.inside(None, line))
-            except BuildFailed as failed:
-                self.progress.say(f"build-failed {name}: {failed}")
-                self.failures[name] = Failure(Status.BUILD_FAILED, failed.problem, failed.log_tail)
+    def _builds(self, images: Iterable[Image]) -> list[Task]:
+        """Fetching and building every image, each a task of its own: the next is fetched while one is built."""
+        tasks = []
+        for image in images:
+            fetch, build = f"fetch {image.name}", f"build {image.name}"
+            tasks.append(Task(fetch, "download", frozenset(), partial(self._prepare_image, image, self._fetch_image)))
+            tasks.append(
+                Task(build, "build", frozenset({fetch}), partial(self._prepare_image, image, self._build_image))
+            )
+        return tasks
+
+    def _prepare_image(self, image: Image, do: Callable[[Image], None]) -> None:
+        """Fetch or build an image; one that fails becomes the failure of its steps."""
+        if image.name in self.failures:
+            return
+        try:
+            do(image)
+        except BuildFailed as failed:
+            self._say(f"build-failed {image.name}: {failed}")
+            self.failures[image.name] = Failure(Status.BUILD_FAILED, failed.problem, failed.log_tail)
+
+    def _fetch_image(self, image: Image) -> None:
+        if self.engine.missing(image):
+            self.engine.fetch(image, partial(self._inside, image.name, None))
+
+    def _build_image(self, image: Image) -> None:
+        if self.engine.missing(image):
+            self._say(f"building {image.name} (once; about {image.build_s} s)")
+        self.environments[image.name] = self.engine.ensure(image, partial(self._inside, image.name, None))
 
     # --- one step ------------------------------------------------------------------------------------------------------
 
-    def _run(self, step: Step, remaining_s: float) -> None:
+    def _run(self, step: Step) -> None:
         start = time.monotonic()
-        self.progress.step(step)
+        with self._telling:
+            self.progress.step(step)
         failure = self._make(step)
         status = "ok" if failure is None else failure.status
         reason = failure.reason if failure else None
         if failure and failure.origin not in (None, step.title):
             reason = f"needs: {failure.origin}"  # told in full where it happened
-        self.progress.done(step, status, time.monotonic() - start, remaining_s, reason)
+        with self._telling:
+            self._remaining.pop(step.key, None)
+            remaining_s = self._history.total(self._remaining.values())
+            self.progress.done(step, status, time.monotonic() - start, remaining_s, reason)
 
     def _make(self, step: Step) -> Failure | None:
         """Make a step's output unless it is there; remembers and returns its failure."""
@@ -132,11 +173,12 @@ class Run:
             return self.failures[step.key]
         inputs: dict[str, Path] = {}
         for name, key in step.inputs.items():
-            # A damaged input was thrown away by the store just now, so it is made again here.
-            if self.store.output(key) is None and (failure := self._make(self.plan.steps[key])):
-                self.failures[step.key] = failure
-                return failure
-            inputs[name] = self._output(key)
+            # A damaged input was thrown away by the store just now, so it is made again here, once for all that need it.
+            with self._repairing:
+                if self.store.output(key) is None and (failure := self._make(self.plan.steps[key])):
+                    self.failures[step.key] = failure
+                    return failure
+                inputs[name] = self._output(key)
         failure = self._fetch(step) if step.kind == "fetch" else self._in_engine(step, inputs)
         self.ran += 1
         if failure:
@@ -159,7 +201,7 @@ class Run:
                 base=self.base,
                 cache=self.store.root / "wheels",
                 trust=step.spec["trust"],
-                say=lambda line: self.progress.inside(None, line),
+                say=partial(self._inside, step.title, None),
             )
             if step.spec["task"]:
                 sources.write_manifest(folder / "out", facts, step.spec["task"])
@@ -181,7 +223,7 @@ class Run:
             self.catalog.images[step.image], lambda line: None
         )
         job = Job(environment, folder, inputs, limits, step.device)
-        outcome = self.engine.run(job, self._ignore if step.measures else self._line)
+        outcome = self.engine.run(job, self._ignore if step.measures else partial(self._line, step.title))
         self.interrupts.check_killed()
         receipt = _receipt(step) | {
             "engine": self.engine.name,
@@ -206,10 +248,18 @@ class Run:
     def _ignore(line: str) -> None:
         """While measuring, nothing of ours works."""
 
-    def _line(self, line: str) -> None:
+    def _line(self, subject: str, line: str) -> None:
         words = line.split(maxsplit=2)
         if len(words) == 3 and words[0] == "progress":
-            self.progress.inside(float(words[1]), words[2])
+            self._inside(subject, float(words[1]), words[2])
+
+    def _say(self, message: str) -> None:
+        with self._telling:
+            self.progress.say(message)
+
+    def _inside(self, subject: str, fraction: float | None, message: str) -> None:
+        with self._telling:
+            self.progress.inside(subject, fraction, message)
 
 
 def _receipt(step: Step) -> dict[str, Any]:

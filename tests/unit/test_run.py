@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,9 @@ class InProcess:
 
     def missing(self, image: Image) -> bool:
         return True
+
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        pass
 
     def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
         if image.name in self.broken:
@@ -160,8 +164,9 @@ def test_the_same_seed_gives_the_same_order_and_another_seed_another(tmp_path: P
     engines = [InProcess() for _ in range(3)]
     for number, (engine, seed) in enumerate(zip(engines, (1, 1, 2), strict=True)):
         execute(tmp_path / str(number), engine, seed)
-    assert engines[0].ran == engines[1].ran
-    assert engines[0].ran != engines[2].ran
+    orders = [[key for key in engine.ran if key.startswith("measure")] for engine in engines]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
 
 
 def test_a_second_run_runs_nothing(work: Path) -> None:
@@ -227,12 +232,51 @@ def test_ctrl_c_ends_the_run_after_the_step_that_runs(work: Path) -> None:
         signal.raise_signal(signal.SIGINT)
         return succeed(job)
 
-    engine.behaviours = {"artifact-b": interrupt}
+    engine.behaviours = {"measure-b-0": interrupt}
     run = Run(plan(), CATALOG, engine, Store(work), Plain(), work, interrupts)
     with interrupts, pytest.raises(Interrupted):
         run.execute()
-    assert engine.ran[-1] == "artifact-b"
+    assert engine.ran[-1] == "measure-b-0"
+    assert run.store.find("measure-b-0")
+
+
+def test_ctrl_c_lets_all_steps_end_that_run_side_by_side(work: Path) -> None:
+    engine = InProcess()
+    interrupts = Interrupts(lambda line: None, engine.kill)
+    both = threading.Barrier(2, timeout=10)
+
+    def interrupt(job: Job) -> Outcome:
+        both.wait()  # proves that the two run at the same time
+        signal.raise_signal(signal.SIGINT)
+        both.wait()
+        return succeed(job)
+
+    engine.behaviours = {"artifact-a": interrupt, "artifact-b": interrupt}
+    run = Run(plan(), CATALOG, engine, Store(work), Plain(), work, interrupts)
+    with interrupts, pytest.raises(Interrupted):
+        run.execute()
+    assert set(engine.ran) == {"data", "artifact-a", "artifact-b"}
+    assert run.store.find("artifact-a")
     assert run.store.find("artifact-b")
+
+
+def test_an_image_is_built_while_steps_of_another_run(work: Path) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    @dataclass
+    class Slow(InProcess):
+        def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+            if image.kind == "runtimes":
+                both.wait()
+            return super().ensure(image, say)
+
+    def meet(job: Job) -> Outcome:
+        both.wait()
+        return succeed(job)
+
+    engine = Slow({"data": meet})
+    execute(work, engine)
+    assert kinds(engine.ran)[-1] == "evaluate"
 
 
 def test_one_missing_step_is_all_that_runs(work: Path) -> None:

@@ -63,6 +63,9 @@ class Engine(Protocol):
     def missing(self, image: Image) -> bool:
         """Whether ``ensure`` would have to build something for this image."""
 
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        """Download what ``ensure`` would build from, so that it finds it there. Raises what ``ensure`` raises."""
+
     def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
         """Build what is missing. Raises BuildFailed with the log's tail, or EnvironmentProblem."""
 
@@ -76,10 +79,13 @@ class Engine(Protocol):
         """The command that measures ``./artifact`` in a runtime, without the orchestrator, under the same limits."""
 
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        """Run to the end, log to ``job.step/log.txt``, hand every line to ``on_line``. Returns also after ``kill``."""
+        """Run to the end, log to ``job.step/log.txt``, hand every line to ``on_line``. Returns also after ``kill``.
+
+        Called from several threads at once.
+        """
 
     def kill(self) -> None:
-        """End the job that runs now, from another thread or a signal handler."""
+        """End what runs or is built now, from another thread or a signal handler."""
 
     def reap(self) -> int:
         """Remove what a dead run left behind (containers by label); how many."""

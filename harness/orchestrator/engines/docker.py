@@ -11,7 +11,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ import psutil
 from harness.catalog import Image
 from harness.errors import EnvironmentProblem
 from harness.orchestrator.engines import Environment, Job, Limits, Outcome
-from harness.orchestrator.engines.job import arguments, cpu_set, hand_options, keep_log, thread_variables
+from harness.orchestrator.engines.job import Running, arguments, cpu_set, hand_options, keep_log, thread_variables
 from harness.orchestrator.images import LABEL, ImageBuilder, reference
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
 
 
 class DockerEngine:
-    """One job at a time, each in its own container."""
+    """Every job in a container of its own."""
 
     name = "docker"
     caveats: tuple[str, ...] = ()
@@ -111,9 +111,8 @@ class DockerEngine:
         self.work = work.resolve()
         self.host = host
         self.version = version
-        self._container: str | None = None
-        self._killed = False
-        self._timed_out = False
+        self._running: set[Running] = set()
+        self._stopped = threading.Event()
 
     @cached_property
     def client(self) -> DockerClient:
@@ -126,11 +125,15 @@ class DockerEngine:
 
     @cached_property
     def _builder(self) -> ImageBuilder:
-        return ImageBuilder(self.client, self.work)
+        return ImageBuilder(self.client, self.work, self._stopped)
 
     def missing(self, image: Image) -> bool:
         """Whether no image with exactly these sources is there."""
         return self._builder.find(image) is None
+
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        """Download the wheels of an image and the sources of what is compiled for it."""
+        self._builder.fetch(image, say)
 
     def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
         """Build the base and the image where they are missing."""
@@ -185,41 +188,40 @@ class DockerEngine:
 
     def _run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         """The container is inspected before it is removed, and removed whatever happens."""
-        self._killed = self._timed_out = False
         _hand_over(job.step, self._user())
         container = self._create(job)
-        self._container = container
-        timer = threading.Timer(job.limits.timeout_s, self._time_out)
+        running = Running(partial(self._kill, container))
+        self._running.add(running)
+        timer = threading.Timer(job.limits.timeout_s, running.time_out)
         since = time()
         started = perf_counter()
         try:
             self.client.api.start(container)
-            if self._killed:  # between create and start there was nothing to kill
-                self.kill()
+            if running.killed:  # between create and start there was nothing to kill
+                self._kill(container)
             timer.start()
             self._follow(container, job, on_line)
             state = self._wait(container)
             seconds = perf_counter() - started
             code = int(state["ExitCode"])
             oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container, since))
-            return Outcome(code, seconds, oom and not self._killed, self._timed_out)
+            return Outcome(code, seconds, oom and not running.killed, running.timed_out)
         finally:
             timer.cancel()
-            self._container = None
+            self._running.discard(running)
             self._remove(container)
 
     def kill(self) -> None:
-        """End the container that runs now."""
+        """End the containers that run now, and the build."""
+        self._stopped.set()
+        for running in tuple(self._running):
+            running.kill()
+
+    def _kill(self, container: str) -> None:
         from docker.errors import APIError
 
-        if (container := self._container) is not None:
-            self._killed = True
-            with contextlib.suppress(APIError):  # it may just have ended by itself
-                self.client.api.kill(container)
-
-    def _time_out(self) -> None:
-        self._timed_out = True
-        self.kill()
+        with contextlib.suppress(APIError):  # it may just have ended by itself
+            self.client.api.kill(container)
 
     def reap(self) -> int:
         """Remove the containers of runs on this machine whose process is gone."""

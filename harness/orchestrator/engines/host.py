@@ -26,6 +26,9 @@ class HostEngine(ProcessEngine):
         """Never: nothing is built."""
         return False
 
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        """Nothing to fetch."""
+
     def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
         """Check that the image's packages can be imported."""
         done = subprocess.run([sys.executable, "-c", image.smoke], capture_output=True, text=True, errors="replace")

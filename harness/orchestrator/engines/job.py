@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from harness.catalog import Image
 from harness.orchestrator.engines import Job, Limits
@@ -57,3 +58,22 @@ def keep_log(chunks: Iterable[bytes], job: Job, on_line: Callable[[str], None]) 
 
 def _text(line: bytes) -> str:
     return line.rstrip(b"\r").rsplit(b"\r", 1)[-1].decode("utf-8", "replace")
+
+
+@dataclass(eq=False)
+class Running:
+    """A job under way, and why it was ended from outside, if it was."""
+
+    end: Callable[[], None]
+    killed: bool = False
+    timed_out: bool = False
+
+    def kill(self) -> None:
+        """End it."""
+        self.killed = True
+        self.end()
+
+    def time_out(self) -> None:
+        """End it because its time is up."""
+        self.timed_out = True
+        self.kill()

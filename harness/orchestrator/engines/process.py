@@ -11,13 +11,22 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import IO
 
 from harness.catalog import Image
 from harness.orchestrator.engines import Environment, Job, Limits, Outcome
-from harness.orchestrator.engines.job import arguments, cpu_set, hand_options, keep_log, module, thread_variables
+from harness.orchestrator.engines.job import (
+    Running,
+    arguments,
+    cpu_set,
+    hand_options,
+    keep_log,
+    module,
+    thread_variables,
+)
 from harness.orchestrator.images import assemble_code
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.
@@ -26,7 +35,7 @@ GRACE_S = 5.0
 
 
 class ProcessEngine:
-    """One job at a time, as a process group of its own.
+    """Every job as a process group of its own.
 
     ``Environment.reference`` is the path of the interpreter that runs an image's code; the code is a copy below
     ``work/code``, so that an edit of the sources while a matrix runs cannot mix two versions.
@@ -36,9 +45,8 @@ class ProcessEngine:
 
     def __init__(self, work: Path) -> None:
         self.work = work.resolve()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._killed = False
-        self._timed_out = False
+        self._running: set[Running] = set()
+        self._copying = threading.Lock()
 
     def devices(self) -> dict[str, str | None]:
         """``cuda`` needs NVIDIA's kernel driver."""
@@ -52,7 +60,6 @@ class ProcessEngine:
 
     def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         """Run to the end; whatever the job started ends with it."""
-        self._killed = self._timed_out = False
         home = job.step / "tmp"
         home.mkdir(exist_ok=True)
         started = perf_counter()
@@ -65,8 +72,9 @@ class ProcessEngine:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._process = process
-        timer = threading.Timer(job.limits.timeout_s, self._time_out)
+        running = Running(partial(_kill_group, process.pid))
+        self._running.add(running)
+        timer = threading.Timer(job.limits.timeout_s, running.time_out)
         assert process.stdout is not None
         reader = threading.Thread(target=keep_log, args=(_chunks(process.stdout), job, on_line), daemon=True)
         try:
@@ -77,21 +85,16 @@ class ProcessEngine:
         finally:
             timer.cancel()
             _kill_group(process.pid)
-            self._process = None
+            self._running.discard(running)
             reader.join(GRACE_S)
             shutil.rmtree(home, ignore_errors=True)
-        oom = code == -signal.SIGKILL and not self._killed
-        return Outcome(code if code >= 0 else 128 - code, seconds, oom, self._timed_out)
+        oom = code == -signal.SIGKILL and not running.killed
+        return Outcome(code if code >= 0 else 128 - code, seconds, oom, running.timed_out)
 
     def kill(self) -> None:
-        """End the job that runs now, with all its children."""
-        if (process := self._process) is not None:
-            self._killed = True
-            _kill_group(process.pid)
-
-    def _time_out(self) -> None:
-        self._timed_out = True
-        self.kill()
+        """End the jobs that run now, with all their children."""
+        for running in tuple(self._running):
+            running.kill()
 
     def reap(self) -> int:
         """Nothing to do: a process group leaves nothing behind that could be told from the user's own processes."""
@@ -99,8 +102,9 @@ class ProcessEngine:
 
     def _code(self, image: Image) -> Path:
         folder = self.work / "code" / f"{image.slug}-{image.source_hash[:12]}"
-        if not folder.exists():
-            assemble_code(image, folder)
+        with self._copying:
+            if not folder.exists():
+                assemble_code(image, folder)
         return folder
 
     def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:

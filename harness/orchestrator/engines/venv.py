@@ -32,6 +32,13 @@ class VenvEngine(ProcessEngine):
         """Whether the environment is not there, or was not finished."""
         return not _usable(self._folder(image))
 
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        """Download the wheels of an image and the sources of what is compiled for it."""
+        wheels = WheelCache(self.work / "wheels")
+        for source in image.compiled:
+            compiling.sources(source, wheels, HOST, say)
+        wheels.fetch(image.requirements, HOST, say)
+
     def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
         """Make the environment with uv, from wheels that pip fetched, without an index."""
         folder = self._folder(image)
