@@ -19,6 +19,9 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 Row: TypeAlias = Mapping[str, Any]
 
+#: The label of a position that no loss counts: what torch's cross-entropy skips.
+IGNORED = -100
+
 
 @dataclass(frozen=True)
 class Score:
@@ -50,6 +53,12 @@ class Task(Protocol):
 
     def evaluation_batches(self, data: Path) -> Iterator[dict[str, Array]]:
         """Model inputs of one example each: batch 1, nothing padded."""
+
+    def training_examples(self, data: Path) -> list[dict[str, Array]]:
+        """Examples of a prepared train split, each without a batch axis: model inputs and the ``labels`` to learn.
+
+        ``labels`` are what transformers' models take; IGNORED marks a position that has no label.
+        """
 
     def workload_batches(self, data: Path) -> list[dict[str, Array]]:
         """At least 8 different inputs, to be rotated while measuring."""

@@ -76,6 +76,13 @@ def evaluation_batches(data: Path) -> Iterator[dict[str, Array]]:
         yield {"pixel_values": image[None]}
 
 
+def training_examples(data: Path) -> list[dict[str, Array]]:
+    """``pixel_values`` [channels, height, width] and the class id ``labels``, a scalar array, of each image."""
+    _, arrays = _storage.load(data)
+    pairs = zip(arrays["pixel_values"], arrays["labels"], strict=True)
+    return [{"pixel_values": image, "labels": np.asarray(label)} for image, label in pairs]
+
+
 def reduce(logits: Array, inputs: Mapping[str, Array]) -> Array:
     """The class id, a scalar array."""
     return np.asarray(logits[0].argmax(), dtype=np.int64)

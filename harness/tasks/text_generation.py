@@ -58,6 +58,13 @@ def evaluation_batches(data: Path) -> Iterator[dict[str, Array]]:
         yield {"input_ids": window[None]}
 
 
+def training_examples(data: Path) -> list[dict[str, Array]]:
+    """``input_ids`` [up to 512] of each window; the ``labels`` are the same ids, for models shift them themselves."""
+    _, arrays = _storage.load(data)
+    windows = _storage.unflatten(arrays["input_ids"], arrays["offsets"])
+    return [{"input_ids": window, "labels": window} for window in windows]
+
+
 def reduce(logits: Array, inputs: Mapping[str, Array]) -> Array:
     """``[summed negative log-likelihood in nats, scored tokens]`` of one window; the arithmetic is float64."""
     targets = inputs["input_ids"][0, 1:]

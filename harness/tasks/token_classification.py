@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.tasks import Array, Row, Score, _storage
+from harness.tasks import IGNORED, Array, Row, Score, _storage
 from harness.tasks._bootstrap import Floats, interval
 
 NAME = "token-classification"
@@ -67,6 +67,26 @@ def evaluation_batches(data: Path) -> Iterator[dict[str, Array]]:
     _, arrays = _storage.load(data)
     for ids in _storage.unflatten(arrays["input_ids"], arrays["offsets"]):
         yield _inputs(ids[None])
+
+
+def training_examples(data: Path) -> list[dict[str, Array]]:
+    """``input_ids`` and ``labels`` [tokens] of each sentence: the tag of a word stands at its first sub-token.
+
+    All else is IGNORED: later sub-tokens, special tokens, and words whose tag the model does not know.
+    """
+    facts, arrays = _storage.load(data)
+    known = {label: at for at, label in enumerate(facts["labels"])}
+    ids_of_tags = np.array([known.get(tag, IGNORED) for tag in facts["tags"]], np.int64)
+    sentences, firsts, golds = (
+        _storage.unflatten(arrays[values], arrays[offsets])
+        for values, offsets in (("input_ids", "offsets"), ("first", "word_offsets"), ("gold", "word_offsets"))
+    )
+    examples = []
+    for ids, first, gold in zip(sentences, firsts, golds, strict=True):
+        labels = np.full(len(ids), IGNORED, np.int64)
+        labels[first[first >= 0]] = ids_of_tags[gold[first >= 0]]
+        examples.append({"input_ids": ids, "labels": labels})
+    return examples
 
 
 def reduce(logits: Array, inputs: Mapping[str, Array]) -> Array:

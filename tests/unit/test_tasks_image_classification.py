@@ -84,3 +84,11 @@ def test_too_few_images_for_a_workload_is_an_error(tmp_path: Path) -> None:
     model = write(tmp_path, {"num_channels": 1, "image_size": 4})
     with pytest.raises(ValueError, match="has 15 images, the workload needs 16"):
         task.prepare_workload(rows(15), model, {"batch": 2, "image_size": 4}, tmp_path)
+
+
+@pytest.mark.usefixtures("pixels")
+def test_an_image_is_learnt_with_its_class(tmp_path: Path) -> None:
+    task.prepare_evaluation(rows(12), write(tmp_path, {"num_channels": 1, "image_size": 4}), tmp_path)
+    examples = task.training_examples(tmp_path)
+    assert {example["pixel_values"].shape for example in examples} == {(1, 4, 4)}
+    assert [int(example["labels"]) for example in examples] == [row["label"] for row in rows(12)]

@@ -109,3 +109,10 @@ def test_a_request_is_a_prompt_and_the_text_that_really_follows(model: Path, out
         assert batch["continuation_ids"].shape == (2, 7)
         assert batch["input_ids"].dtype == np.int64
         assert (batch["continuation_ids"][:, 0] == batch["input_ids"][:, -1] + 1).all()
+
+
+def test_every_window_is_learnt_as_it_is(model: Path, out: Path) -> None:
+    task.prepare_evaluation([{"text": "some text " * 200}], model, out)
+    examples = task.training_examples(out)
+    assert [len(example["input_ids"]) for example in examples] == [512, 512, 512, 464]
+    assert all((example["labels"] == example["input_ids"]).all() for example in examples)

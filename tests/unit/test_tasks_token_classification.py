@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from harness.tasks import _storage
+from harness.tasks import IGNORED, _storage
 from harness.tasks import token_classification as task
 
 LABELS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG"]
@@ -178,3 +178,15 @@ def test_sequences_are_filled_with_real_tokens_to_the_end(model: Path, out: Path
 def test_a_sequence_longer_than_the_model_takes_is_refused(model: Path, out: Path) -> None:
     with pytest.raises(ValueError, match="at most 20 tokens, the workload asks for 21"):
         task.prepare_workload([{"tokens": ["a"], "tags": ["O"]}], model, {"batch": 1, "sequence_length": 21}, out)
+
+
+def test_a_words_tag_is_learnt_at_its_first_sub_token(model: Path, out: Path) -> None:
+    task.prepare_evaluation([{"tokens": ["Alexander", "ran"], "tags": ["B-PER", "O"]}], model, out)
+    (example,) = task.training_examples(out)
+    assert example["input_ids"].shape == (6,)  # begin, three pieces, one piece, end
+    assert example["labels"].tolist() == [IGNORED, 1, IGNORED, IGNORED, 0, IGNORED]
+
+
+def test_a_tag_that_the_model_does_not_know_is_not_learnt(model: Path, out: Path) -> None:
+    task.prepare_evaluation([{"tokens": ["Eva", "won"], "tags": ["B-PER", "B-MISC"]}], model, out)
+    assert task.training_examples(out)[0]["labels"].tolist() == [IGNORED, 1, IGNORED, IGNORED]
