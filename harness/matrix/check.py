@@ -10,13 +10,14 @@ from harness.catalog import Catalog
 from harness.matrix import source
 from harness.matrix.document import Location, Mistake, did_you_mean, dotted
 from harness.matrix.expand import idle_includes
+from harness.matrix.formats import doable
 from harness.matrix.spec import Matrix, Model, PassUse, Workload
 
 
 def mistakes(matrix: Matrix, catalog: Catalog) -> list[Mistake]:
     """Every mistake in a matrix of valid types, against what the catalog, the tasks and the zoo hold."""
-    # Whether an include comes to anything can be told only where all names are right.
-    return list(_names(matrix, catalog)) or list(_idle(matrix))
+    # Whether passes meet and an include comes to anything can be told only where all names are right.
+    return list(_names(matrix, catalog)) or [*_orders(matrix, catalog), *_idle(matrix)]
 
 
 def _names(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
@@ -122,6 +123,26 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
         if value not in known[axis]:
             problem = f"the baseline names the unknown {axis} {value!r}"
             yield Mistake(("report", "baseline", axis), problem, did_you_mean(value, known[axis]))
+
+
+def _orders(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
+    """Methods whose passes cannot follow each other for any model of the matrix."""
+    starts = {(source.form_of(source.parse(model.source)), model.task) for model in matrix.models}
+    for index, method in enumerate(matrix.methods):
+        passes = method.passes
+        done = max(doable(form, passes, task, catalog) for form, task in starts)
+        if not 0 < done < len(passes):
+            continue  # that no model takes the first pass is a row that says so: the model may be exchanged
+        before, after = passes[done - 1].name, passes[done].name
+        swapped = [*passes[: done - 1], passes[done], passes[done - 1]]
+        meets = any(doable(form, swapped, task, catalog) == len(swapped) for form, task in starts)
+        cure = (
+            f"put {after!r} before {before!r}"
+            if meets
+            else "use one of the two; docs/methods.md says what each one takes"
+        )
+        problem = f"{after!r} cannot follow {before!r}: no implementation of it takes what {before!r} makes"
+        yield Mistake(("methods", index, "passes", done), problem, cure)
 
 
 def _idle(matrix: Matrix) -> Iterator[Mistake]:

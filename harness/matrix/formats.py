@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from harness.cards import ExporterCard, Form, PassCard, serves
 from harness.catalog import Catalog, Tool
@@ -22,6 +23,10 @@ class Hop:
     form: Form
 
 
+_State: TypeAlias = tuple[int, Form]  # passes done, and the form that came out
+_Explored: TypeAlias = dict[_State, tuple[_State, Hop] | None]
+
+
 class NoRoute(Exception):
     """There is no way; the message is the reason that the row shows."""
 
@@ -29,22 +34,37 @@ class NoRoute(Exception):
 def route(start: Form, passes: Sequence[PassUse], goal: Sequence[Form], task: str, catalog: Catalog) -> list[Hop]:
     """The shortest way from ``start`` through all ``passes``, in order, to one of the forms in ``goal``.
 
-    Breadth-first over (passes done, form); passes are tried before exporters and tools by name, so that the same matrix
-    always takes the same way. Raises NoRoute with the reason.
+    Raises NoRoute with the reason.
     """
-    came_from: dict[tuple[int, Form], tuple[tuple[int, Form], Hop] | None] = {(0, start): None}
+    came_from = _explore(start, passes, task, catalog)
+    for state in came_from:  # nearest first
+        if state[0] == len(passes) and state[1] in goal:
+            return _walk_back(state, came_from)
+    raise NoRoute(_reason(list(came_from), passes, goal, task))
+
+
+def doable(start: Form, passes: Sequence[PassUse], task: str, catalog: Catalog) -> int:
+    """How many of ``passes`` can be done in their order, whatever runtime loads the result."""
+    return max(done for done, _ in _explore(start, passes, task, catalog))
+
+
+def _explore(start: Form, passes: Sequence[PassUse], task: str, catalog: Catalog) -> _Explored:
+    """Every state that can be reached, nearest first.
+
+    Breadth-first over (passes done, form); passes are tried before exporters and tools by name, so that the same matrix
+    always takes the same way.
+    """
+    came_from: _Explored = {(0, start): None}
     queue = deque([(0, start)])
     while queue:
         state = queue.popleft()
         done, form = state
-        if done == len(passes) and form in goal:
-            return _walk_back(state, came_from)
         for hop in _hops(form, passes[done] if done < len(passes) else None, task, catalog):
             following = (done + (hop.use is not None), hop.form)
             if following not in came_from:
                 came_from[following] = (state, hop)
                 queue.append(following)
-    raise NoRoute(_reason(list(came_from), passes, goal, task))
+    return came_from
 
 
 def _hops(form: Form, use: PassUse | None, task: str, catalog: Catalog) -> Iterator[Hop]:
@@ -64,9 +84,7 @@ def _takes(card: PassCard, form: Form, use: PassUse, task: str) -> bool:
     return form in card.accepts and serves(card.tasks, task) and use.parameters.keys() <= card.parameters.keys()
 
 
-def _walk_back(
-    state: tuple[int, Form], came_from: dict[tuple[int, Form], tuple[tuple[int, Form], Hop] | None]
-) -> list[Hop]:
+def _walk_back(state: _State, came_from: _Explored) -> list[Hop]:
     hops: list[Hop] = []
     while step := came_from[state]:
         state, hop = step
@@ -74,7 +92,7 @@ def _walk_back(
     return hops[::-1]
 
 
-def _reason(reached: list[tuple[int, Form]], passes: Sequence[PassUse], goal: Sequence[Form], task: str) -> str:
+def _reason(reached: list[_State], passes: Sequence[PassUse], goal: Sequence[Form], task: str) -> str:
     furthest = max(done for done, _ in reached)
     forms = _listed(form for done, form in reached if done == furthest)
     if furthest < len(passes):

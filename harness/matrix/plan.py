@@ -203,9 +203,10 @@ class Planner:
 
     def _model(self, model: Model) -> tuple[str, Form]:
         parsed = source.parse(model.source)
+        form = source.form_of(parsed)
         if isinstance(parsed, source.ZooSource):
-            return self._train(model, parsed.name), Form.parse(zoo.model(parsed.name).FORM)
-        return self._fetch(parsed, model.sha256, model.trust, model.task), source.form_of(parsed)
+            return self._train(model, parsed.name), form
+        return self._fetch(parsed, model.sha256, model.trust, model.task), form
 
     def _train(self, model: Model, name: str) -> str:
         entry = zoo.model(name)

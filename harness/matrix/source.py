@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
+from harness import zoo
 from harness.cards import Form
 
 EXPECTED = "expected hf:org/name@revision, path:./folder, pypi:package==version/path/inside or zoo:name"
@@ -112,7 +113,9 @@ def _zoo(rest: str) -> ZooSource:
 
 
 def form_of(source: Source) -> Form:
-    """The form that a source most likely holds, guessed from its name before anything is fetched."""
+    """The form that a source holds: what the zoo trains, else a guess by its name before anything is fetched."""
+    if isinstance(source, ZooSource):
+        return Form.parse(zoo.model(source.name).FORM)
     names = {WheelSource: "inside", PathSource: "path"}
     suffix = PurePosixPath(getattr(source, names.get(type(source), ""), "")).suffix.lower()
     return {".gguf": Form("gguf", "mixed"), ".onnx": Form("onnx", "fp32")}.get(suffix, Form("hf", "fp32"))

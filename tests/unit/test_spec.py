@@ -151,6 +151,31 @@ def test_the_schema_refuses_what_the_reader_refuses(change: dict[str, object]) -
         jsonschema.validate(data, spec.json_schema())
 
 
+@pytest.mark.parametrize(
+    ("passes", "problem", "cure"),
+    [
+        (
+            "int8-dynamic, magnitude",
+            "'magnitude' cannot follow 'int8-dynamic'",
+            "put 'magnitude' before 'int8-dynamic'",
+        ),
+        ("fp16, int8-dynamic", "'int8-dynamic' cannot follow 'fp16'", "use one of the two"),
+        ("magnitude, int8-dynamic, fp16", "'fp16' cannot follow 'int8-dynamic'", "use one of the two"),
+    ],
+)
+def test_passes_that_do_not_meet_are_refused_by_name(passes: str, problem: str, cure: str) -> None:
+    method = f"- {{name: mixed, passes: [{passes}]}}"
+    message = told(GOOD.replace("methods: [original, fp16]", f"methods:\n  - original\n  {method}"))
+    assert "matrix.yaml:8:" in message
+    assert problem in message
+    assert cure in message
+
+
+def test_passes_that_meet_through_an_exporter_are_accepted() -> None:
+    text = GOOD.replace("fp16]", "{name: sparse-int8, passes: [magnitude, int8-dynamic]}]")
+    assert len(load.parse(text, "matrix.yaml", CATALOG).methods) == 2
+
+
 def test_an_empty_file_is_refused() -> None:
     assert "the file is empty" in told("")
 
