@@ -127,6 +127,7 @@ class Artifact(Record):
     precision: str
     passes: list[PassRecord]
     provenance: list[str] = Field(description="what a reader must know of where the weights come from")
+    zstd_bytes: int | None = Field(None, description="the weight files after `zstd -3`: what a download costs")
 
 
 class Cell(Record):

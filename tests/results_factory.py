@@ -203,6 +203,7 @@ def _cell(model: str, method: str, runtime: str, rounds: int, draw: random.Rando
             precision="int8" if method == "int8-dynamic" else "fp32",
             passes=passes,
             provenance=["SmolLM2-135M-Instruct.Q4_1.gguf: the source is already 4-bit"] if "smollm" in model else [],
+            zstd_bytes=round(0.92 * weights) if weights else None,
         ),
         image=Image(
             name=f"runtimes/{runtime}",

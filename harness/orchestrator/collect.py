@@ -11,7 +11,7 @@ from typing import Any
 from harness import __version__, stats
 from harness.catalog import ROOT, Catalog
 from harness.matrix.plan import Plan, PlannedCell
-from harness.orchestrator import machine
+from harness.orchestrator import machine, weighing
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.run import Failure
 from harness.orchestrator.store import Entry, Store, hash_of
@@ -168,6 +168,7 @@ class Collector:
             precision=manifest["precision"],
             passes=[PassRecord(**record) for record in manifest["passes"]],
             provenance=manifest["provenance"],
+            zstd_bytes=weighing.zstd_bytes(entry),
         )
 
 

@@ -38,21 +38,21 @@ class Entry:
     @cached_property
     def status(self) -> dict[str, Any]:
         """What the step itself says of how it ended."""
-        return _read_json(self.path / "status.json")
+        return read_json(self.path / "status.json")
 
     @cached_property
     def receipt(self) -> dict[str, Any]:
         """What the orchestrator recorded: engine, command, image, duration, hashes of the output."""
-        return _read_json(self.path / "receipt.json")
+        return read_json(self.path / "receipt.json")
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The artifact's manifest; empty for steps that make none."""
-        return _read_json(self.out / "manifest.json")
+        return read_json(self.out / "manifest.json")
 
     def record(self) -> dict[str, Any]:
         """The record of a measure or evaluate step."""
-        return _read_json(self.out / "record.json")
+        return read_json(self.out / "record.json")
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of the step's log."""
@@ -196,7 +196,8 @@ def write_json(file: Path, data: Any) -> None:
     temporary.replace(file)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none that can be read."""
     try:
         data: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):

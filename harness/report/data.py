@@ -7,7 +7,7 @@ import io
 import re
 from typing import Any
 
-from harness.report.table import Row, Table
+from harness.report.table import Row, Table, zstd_bytes
 from harness.results import Results
 
 #: A list of nothing but numbers, over several lines. Inside JSON strings a line break is always escaped, so none is touched.
@@ -45,7 +45,12 @@ def _identity(row: Row) -> list[tuple[str, Any]]:
     names = ("id", "model", "task", "method", "runtime", "device")
     workload = ";".join(f"{key}={value}" for key, value in cell.workload.items())
     status = [("workload", workload), ("status", cell.status.value), ("reason", cell.reason)]
-    return [*((name, getattr(cell, name)) for name in names), *status, ("weights_bytes", cell.weights_bytes)]
+    return [
+        *((name, getattr(cell, name)) for name in names),
+        *status,
+        ("weights_bytes", cell.weights_bytes),
+        ("weights_zstd_bytes", zstd_bytes(cell)),
+    ]
 
 
 def _speed(row: Row) -> list[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from harness.report import charts, numbers, palette, summary
 from harness.report.charts import Key
 from harness.report.runtimes import runtimes
-from harness.report.table import COLUMNS, Row, Table
+from harness.report.table import COLUMNS, Row, Table, zstd_bytes
 from harness.report.text import visible
 from harness.report.words import HtmlVoice
 from harness.results import Results, Status
@@ -108,6 +108,7 @@ def sort_values(row: Row) -> dict[str, float | None]:
     cell = row.cell
     return {
         "weights": cell.weights_bytes,
+        "zstd": zstd_bytes(cell),
         "cpu_ms": row.latency_on("cpu"),
         "gpu_ms": cell.latency_ms.p50 if cell.latency_ms and cell.device != "cpu" else None,
         "ram": cell.ram_bytes,

@@ -19,7 +19,7 @@ from harness.results import Cell, Results, Status
 from harness.stats import Comparison, Interval, Verdict
 
 #: The columns that a row may miss a value in.
-COLUMNS = ("weights", "cpu_ms", "gpu_ms", "ram", "vram", "quality")
+COLUMNS = ("weights", "zstd", "cpu_ms", "gpu_ms", "ram", "vram", "quality")
 
 Key = tuple[object, ...]
 
@@ -199,6 +199,7 @@ def _missing(cell: Cell, siblings: Mapping[Key, list[Cell]]) -> dict[str, Messag
     """Why a column has no value, for each that has none."""
     present = {
         "weights": cell.weights_bytes,
+        "zstd": zstd_bytes(cell),
         "cpu_ms": cell.latency_ms if cell.device == "cpu" else None,
         "gpu_ms": cell.latency_ms if cell.device != "cpu" else None,
         "ram": cell.ram_bytes,
@@ -223,6 +224,11 @@ def _why(column: str, cell: Cell) -> Message:
     if column == "vram" and cell.device == "cpu":
         return Message.of("missing.cpu-has-no-vram")
     return Message.of("missing.not-recorded")
+
+
+def zstd_bytes(cell: Cell) -> int | None:
+    """Size of a cell's weights as a compressed download."""
+    return cell.artifact.zstd_bytes if cell.artifact else None
 
 
 def _other_device(others: Iterable[Cell]) -> Message:
