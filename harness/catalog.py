@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -307,5 +308,20 @@ def _module(file: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
+    with _siblings(file.parents[1] if file.parent.name in ("passes", "exporters") else file.parent):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def _siblings(folder: Path) -> Iterator[None]:
+    """Let a card's module import those that its image shares; they are forgotten again, for images may use the same names."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if (found := getattr(sys.modules[name], "__file__", None)) and Path(found).parent == folder:
+                del sys.modules[name]

@@ -146,9 +146,9 @@ def report(out: Path, as_json: bool) -> None:
       harness report --out other/reports
     """
     from harness import report as drawing
-    from harness.orchestrator.workspace import read_results
+    from harness import results as records
 
-    results = read_results(out / "results.json")
+    results = records.read(out / "results.json")
     if results is None:
         raise UsageError(f"{out / 'results.json'} does not exist", "measure something first: `harness run`")
     drawing.render(results, out)

@@ -7,6 +7,7 @@ Missing values are null with a reason, never zero and never an estimate.
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -130,6 +131,28 @@ class Artifact(Record):
     zstd_bytes: int | None = Field(None, description="the weight files after `zstd -3`: what a download costs")
 
 
+class SearchTrial(Record):
+    """One combination of passes that a search measured, in one round."""
+
+    passes: str
+    status: Status
+    latency_ms: float | None = None
+    weights_bytes: int | None = None
+    quality: float | None = None
+    quality_drop: float | None = Field(None, description="relative loss against the original; negative is a gain")
+    within: bool = Field(description="keeps every budget")
+    front: bool = Field(description="within, and beaten by no other trial in latency, size and quality at once")
+    chosen: bool
+
+
+class SearchRecord(Record):
+    """How the passes of an automatic method were chosen."""
+
+    budgets: dict[str, float]
+    reason: str
+    trials: list[SearchTrial]
+
+
 class Cell(Record):
     """One row of the table: model x method x runtime x device x workload."""
 
@@ -155,6 +178,7 @@ class Cell(Record):
     arithmetic: str | None = Field(None, description="precision that really ran, as the runtime tells it")
     phases: dict[str, Phase] = Field(default_factory=dict, description="medians over rounds")
     artifact: Artifact | None = None
+    search: SearchRecord | None = Field(None, description="of a method that chooses its passes by measuring")
     image: Image | None = None
     versions: dict[str, str] = Field(default_factory=dict, description="package versions inside the image")
     threads: int | None = None
@@ -203,6 +227,14 @@ class Results(Record):
     seed: int = Field(description="of the shuffled order of rounds")
     matrix: str = Field(description="the matrix file, as it was")
     cells: list[Cell]
+
+
+def read(file: Path) -> Results | None:
+    """Results of an earlier run, or None where there are none of this schema."""
+    try:
+        return Results.model_validate_json(file.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def json_schema() -> dict[str, Any]:

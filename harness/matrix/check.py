@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness import tasks, zoo
@@ -11,7 +11,7 @@ from harness.matrix import source
 from harness.matrix.document import Location, Mistake, did_you_mean, dotted
 from harness.matrix.expand import idle_includes
 from harness.matrix.formats import doable
-from harness.matrix.spec import Matrix, Model, PassUse, Workload
+from harness.matrix.spec import Matrix, Model, Workload
 
 
 def mistakes(matrix: Matrix, catalog: Catalog) -> list[Mistake]:
@@ -34,7 +34,11 @@ def _names(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
             yield from _workloads(("workloads", task), task, workloads)
     for index, method in enumerate(matrix.methods):
         for position, use in enumerate(method.passes):
-            yield from _pass(("methods", index, "passes", position), use, catalog)
+            yield from _pass(("methods", index, "passes", position), use.name, use.parameters, catalog)
+        for position, step in enumerate(method.search.choices if method.search else ()):
+            for place, option in enumerate(step):
+                location = ("methods", index, "search", "choices", position, place)
+                yield from _pass(location, option.name, option.parameters, catalog)
     for index, runtime in enumerate(matrix.runtimes):
         if runtime not in catalog.runtimes:
             cure = did_you_mean(runtime, sorted(catalog.runtimes))
@@ -83,19 +87,21 @@ def _workloads(location: Location, task: str, workloads: list[Workload]) -> Iter
                 yield Mistake((*location, index, key), problem, did_you_mean(key, known), at_key=True)
 
 
-def _pass(location: Location, use: PassUse, catalog: Catalog) -> Iterator[Mistake]:
-    tools = catalog.passes_named(use.name)
+def _pass(location: Location, pass_: str, given: Mapping[str, Any], catalog: Catalog) -> Iterator[Mistake]:
+    tools = catalog.passes_named(pass_)
     if not tools:
         known = sorted({tool.card.name for tool in catalog.passes})
-        yield Mistake(location, f"unknown pass {use.name!r}", did_you_mean(use.name, known))
+        yield Mistake(location, f"unknown pass {pass_!r}", did_you_mean(pass_, known))
         return
     parameters = {name: parameter for tool in tools for name, parameter in getattr(tool.card, "parameters", {}).items()}
-    for name, value in use.parameters.items():
+    for name, value in given.items():
         if name not in parameters:
             cure = did_you_mean(name, sorted(parameters)) if parameters else "it takes none"
-            yield Mistake(location, f"the pass {use.name!r} has no parameter {name!r}", cure)
-        elif problem := parameters[name].problem(value):
-            yield Mistake(location, f"parameter {name!r} of {use.name!r}: {problem}", parameters[name].help)
+            yield Mistake(location, f"the pass {pass_!r} has no parameter {name!r}", cure)
+            continue
+        for each in value if isinstance(value, list) else [value]:
+            if problem := parameters[name].problem(each):
+                yield Mistake(location, f"parameter {name!r} of {pass_!r}: {problem}", parameters[name].help)
 
 
 def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:

@@ -19,10 +19,11 @@ from harness.catalog import Catalog, Image, Tool
 from harness.matrix import source
 from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.formats import Hop, NoRoute, route
-from harness.matrix.spec import Matrix, Method, Model
+from harness.matrix.spec import Matrix, Method, Model, PassUse
 
 PREPARATION = "toolchains/torch"  # has the tokenizers
 FETCH_LAYOUT = 1  # raise it when fetching comes to lay out folders differently
+NOT_SEARCHED = "its passes are chosen by measuring, when the matrix runs"
 OVERHEAD_CALLS = {"min_samples": 200, "min_seconds": 0.2, "max_seconds": 2.0, "precision": 0.01}
 
 #: What has a configuration, and for text a tokenizer, beside its weights: data is prepared by it.
@@ -106,7 +107,7 @@ class Planner:
     """Builds one plan.
 
     ``fingerprint`` tells what a source's content hashes to; ``devices`` why one is missing, or None; ``gpu`` what the GPU and
-    its driver are, for what is made on a GPU belongs to it.
+    its driver are, for what is made on a GPU belongs to it; ``chosen`` by cell the passes that a search came to, or why none.
     """
 
     matrix: Matrix
@@ -115,6 +116,7 @@ class Planner:
     devices: Mapping[str, str | None]
     fingerprint: Callable[[source.Source], str]
     gpu: str = ""
+    chosen: Mapping[str, Sequence[PassUse] | str] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
 
     def plan(self, wanted: Callable[[Cell], bool] = lambda cell: True) -> Plan:
@@ -134,6 +136,12 @@ class Planner:
             return PlannedCell(
                 cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}"
             )
+        if method.search:
+            passes = self.chosen.get(cell.id, NOT_SEARCHED)
+            if isinstance(passes, str):
+                status = "skipped" if passes == NOT_SEARCHED else "unsupported"
+                return PlannedCell(cell, model.task, status=status, reason=passes)
+            method = Method(name=method.name, passes=list(passes))
         try:
             artifact = self._artifact(model, method, runtime.card.loads_on(cell.device))
             tokenizer = self._artifact(model, Method(name="original"), _CHECKPOINTS)

@@ -55,28 +55,57 @@ class Model(_Part):
     workloads: list[Workload] | None = Field(None, description="instead of the matrix's own for this task")
 
 
+def _pass_short_form(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and len(value) == 1 and "name" not in value:
+        ((name, parameters),) = value.items()
+        return {"name": name, "parameters": parameters or {}}
+    return value
+
+
+_Scalar = int | float | str | bool
+
+
 class PassUse(_Part):
     """One pass of a method, with its parameters: `fp16`, or `{magnitude: {sparsity: 0.5}}`."""
 
     name: str
-    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    parameters: dict[str, _Scalar] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, dict) and len(value) == 1 and "name" not in value:
-            ((name, parameters),) = value.items()
-            return {"name": name, "parameters": parameters or {}}
-        return value
+    _short_form = model_validator(mode="before")(_pass_short_form)
+
+
+class SearchedPass(_Part):
+    """A pass that a search may take: `fp16`, or `{magnitude: {sparsity: [0.3, 0.5]}}` with the values to choose from."""
+
+    name: str
+    parameters: dict[str, _Scalar | list[_Scalar]] = Field(default_factory=dict)
+
+    _short_form = model_validator(mode="before")(_pass_short_form)
+
+
+class Search(_Part):
+    """What `auto` may choose from, for each cell on its own, and the budgets that its choice has to keep."""
+
+    choices: list[Annotated[list[SearchedPass], Field(min_length=1)]] = Field(
+        min_length=1, description="steps, in order; each takes one pass of its list, or none"
+    )
+    trials: int = Field(12, ge=2, le=1000, description="combinations to measure at most, the original included")
+    quality_drop: float = Field(0.01, ge=0, lt=1, description="relative loss of quality against the original, at most")
+    latency_ms: float | None = Field(None, gt=0, description="median latency, at most")
+    weights_mb: float | None = Field(None, gt=0, description="size of the weight files, at most")
 
 
 class Method(_Part):
-    """A compression method: a list of passes, in order. A bare name is a method of the one pass of that name."""
+    """A compression method: a list of passes, in order. A bare name is a method of the one pass of that name.
+
+    With `search` it is automatic: the passes are chosen by measuring.
+    """
 
     name: Name
     passes: list[PassUse] = Field(default_factory=list)
+    search: Search | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +113,12 @@ class Method(_Part):
         if isinstance(value, str):
             return {"name": value, "passes": [] if value == "original" else [value]}
         return value
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Method:
+        if self.search and self.passes:
+            raise ValueError("a method has passes or a search, not both")
+        return self
 
 
 class Limits(_Part):
@@ -157,8 +192,7 @@ class Matrix(_Part):
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the file, for editors; short forms (a method as a bare name) are allowed for."""
     schema = Matrix.model_json_schema()
-    for name, short in (("Method", {"type": "string"}), ("PassUse", {"type": "string"})):
-        whole = schema["$defs"][name]
-        open_mapping = {"type": "object", "minProperties": 1, "maxProperties": 1}
-        schema["$defs"][name] = {"anyOf": [short, whole, *([open_mapping] if name == "PassUse" else [])]}
+    open_mapping = {"type": "object", "minProperties": 1, "maxProperties": 1}
+    for name, short in (("Method", []), ("PassUse", [open_mapping]), ("SearchedPass", [open_mapping])):
+        schema["$defs"][name] = {"anyOf": [{"type": "string"}, schema["$defs"][name], *short]}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from harness.results import (
     Quality,
     Results,
     Round,
+    SearchRecord,
     Status,
 )
 
@@ -43,6 +44,7 @@ class Collector:
     engine_reason: str
     store: Store
     failures: Mapping[str, Failure]
+    searches: Mapping[str, SearchRecord] = field(default_factory=dict)  # by cell
 
     def results(self, matrix_text: str) -> Results:
         """The record of the whole run."""
@@ -87,6 +89,7 @@ class Collector:
             "runtime": cell.runtime,
             "device": cell.device,
             "workload": dict(cell.workload),
+            "search": self.searches.get(cell.id),
         }
         if planned.status:
             return Cell(**base, status=Status(planned.status), reason=planned.reason)

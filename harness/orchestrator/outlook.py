@@ -6,14 +6,15 @@ from typing import Any
 
 from harness.matrix.plan import PlannedCell
 from harness.orchestrator import estimate
-from harness.orchestrator.progress import Plain, duration
+from harness.orchestrator.progress import duration
+from harness.orchestrator.run import missing_steps
 from harness.orchestrator.workspace import Workspace
 
 
 def of(workspace: Workspace) -> dict[str, Any]:
     """The outlook as data."""
     plan, store = workspace.plan, workspace.store
-    missing = workspace.run_over(Plain()).missing()
+    missing = missing_steps(plan, store)
     keys = {step.key for step in missing}
     images = plan.images(keys)
     history = estimate.History.of(store)

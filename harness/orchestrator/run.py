@@ -45,6 +45,19 @@ class Failure:
     origin: str | None = None  # title of the step where it happened
 
 
+def missing_steps(plan: Plan, store: Store) -> list[Step]:
+    """Steps of the picked cells that have to run, each after its inputs."""
+    leaves = [key for planned in plan.wanted for key in planned.leaves] + list(plan.overhead)
+    needed: set[str] = set()
+    pending = [key for key in leaves if not store.find(key)]
+    while pending:
+        key = pending.pop()
+        if key not in needed and not store.find(key):
+            needed.add(key)
+            pending.extend(plan.steps[key].inputs.values())
+    return [step for key, step in plan.steps.items() if key in needed]
+
+
 @dataclass
 class Run:
     """One pass over a plan. ``failures`` says afterwards what did not work, by step key."""
@@ -64,24 +77,12 @@ class Run:
     _telling: threading.Lock = field(default_factory=threading.Lock)  # one voice at a time
     _repairing: threading.RLock = field(default_factory=threading.RLock)
 
-    def missing(self) -> list[Step]:
-        """Steps that have to run, each after its inputs."""
-        leaves = [key for planned in self.plan.wanted for key in planned.leaves] + list(self.plan.overhead)
-        needed: set[str] = set()
-        pending = [key for key in leaves if not self.store.find(key)]
-        while pending:
-            key = pending.pop()
-            if key not in needed and not self.store.find(key):
-                needed.add(key)
-                pending.extend(self.plan.steps[key].inputs.values())
-        return [step for key, step in self.plan.steps.items() if key in needed]
-
     def execute(self) -> None:
         """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
         for planned in self.plan.cells:
             for key in planned.leaves:
                 self.store.output(key)  # a damaged record is thrown away, so that it is missing
-        missing = self.missing()
+        missing = missing_steps(self.plan, self.store)
         if not missing:
             return
         self._history = History.of(self.store)

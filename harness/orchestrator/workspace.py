@@ -6,24 +6,26 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
+from harness import results
 from harness.catalog import Catalog, load_catalog
 from harness.errors import EnvironmentProblem, Exit, UsageError
-from harness.matrix import load, spec
+from harness.matrix import load, source, spec
 from harness.matrix.document import did_you_mean
-from harness.matrix.expand import Cell, expand, workload_name
+from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan, Planner
 from harness.orchestrator import engines, estimate, machine, progress, sources
 from harness.orchestrator.collect import Collector
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.interrupt import Interrupted, Interrupts
-from harness.orchestrator.run import Run
+from harness.orchestrator.run import Run, missing_steps
+from harness.orchestrator.search import Choice, Passes, describe, search
+from harness.orchestrator.selection import selection
 from harness.orchestrator.store import Store
-from harness.results import Results
 
 
 @dataclass
@@ -38,27 +40,45 @@ class Workspace:
     store: Store
     out: Path
     wanted: Callable[[Cell], bool]
+    choices: dict[str, Choice] = field(default_factory=dict)  # by cell, of what was searched for
 
     @cached_property
     def plan(self) -> Plan:
         """The plan of the picked cells."""
-        base = self.matrix_file.resolve().parent
-        devices = self.engine.devices()
+        return self.plan_of(self.matrix, self.wanted)
+
+    def plan_of(self, matrix: spec.Matrix, wanted: Callable[[Cell], bool]) -> Plan:
+        """The plan of a matrix in this workspace."""
+        devices = self.devices
         planner = Planner(
-            self.matrix,
+            matrix,
             self.catalog,
             self.engine.name,
             devices,
-            cache(lambda parsed: sources.fingerprint(parsed, base)),  # a large folder is hashed once, not once a cell
+            self._fingerprint,
             "" if devices["cuda"] else "; ".join(machine.gpus()),
+            {
+                cell: choice.record.reason if choice.passes is None else choice.passes
+                for cell, choice in self.choices.items()
+            },
         )
-        return planner.plan(self.wanted)
+        return planner.plan(wanted)
 
-    def run_over(self, display: progress.Progress) -> Run:
-        """A run that has not begun."""
-        interrupts = Interrupts(display.say, self.engine.kill)
+    @cached_property
+    def devices(self) -> dict[str, str | None]:
+        """Device name -> None where it can be used, or why not."""
+        return self.engine.devices()
+
+    @cached_property
+    def _fingerprint(self) -> Callable[[source.Source], str]:
+        """A large folder is hashed once, not once a cell."""
         base = self.matrix_file.resolve().parent
-        return Run(self.plan, self.catalog, self.engine, self.store, display, base, interrupts)
+        return cache(lambda parsed: sources.fingerprint(parsed, base))
+
+    def run_over(self, plan: Plan, display: progress.Progress, interrupts: Interrupts) -> Run:
+        """A run that has not begun."""
+        base = self.matrix_file.resolve().parent
+        return Run(plan, self.catalog, self.engine, self.store, display, base, interrupts)
 
 
 def open_(
@@ -83,7 +103,7 @@ def open_(
     if (allowed := os.cpu_count() or 1) < matrix.limits.cpus:
         problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but this machine has {allowed}"
         raise EnvironmentProblem(problem, f"set limits: {{cpus: {allowed}}}")
-    picked = _selection(expand(matrix), only, skip, cells, out if failed else None)
+    picked = selection(expand(matrix), only, skip, cells, out if failed else None)
     return Workspace(matrix_file, matrix, catalog, chosen, reason, Store(work), out, picked)
 
 
@@ -93,9 +113,11 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
 
     shown = progress.make(display)
     lock = workspace.store.lock()
-    pass_ = workspace.run_over(shown)
+    interrupts = Interrupts(shown.say, workspace.engine.kill)
     try:
-        with pass_.interrupts:
+        with interrupts:
+            _search(workspace, shown, interrupts)
+            pass_ = workspace.run_over(workspace.plan, shown, interrupts)
             for line in _skipped(workspace.plan):
                 shown.say(line)
             _require_space(workspace, pass_)
@@ -105,18 +127,56 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
         return Exit.INTERRUPTED
     finally:
         lock.release()
-    results = _collect(workspace, pass_)
-    before = read_results(workspace.out / "results.json")
-    if not pass_.ran and before is not None and _same(before, results) and (workspace.out / "index.html").exists():
+    made = _collect(workspace, pass_)
+    before = results.read(workspace.out / "results.json")
+    if not pass_.ran and before is not None and _same(before, made) and (workspace.out / "index.html").exists():
         shown.say(
             f"nothing to do: all {len(workspace.plan.wanted)} cells are measured, {workspace.out / 'index.html'} is up to date"
         )
     else:
-        report.render(results, workspace.out)
+        report.render(made, workspace.out)
         if not pass_.ran:
             shown.say("nothing to measure: the report is drawn again")
-        shown.say(_summary(results, workspace.out))
-    return Exit.CELLS_FAILED if any(cell.status.failed for cell in results.cells) else Exit.OK
+        shown.say(_summary(made, workspace.out))
+    return Exit.CELLS_FAILED if any(cell.status.failed for cell in made.cells) else Exit.OK
+
+
+def _search(workspace: Workspace, shown: progress.Progress, interrupts: Interrupts) -> None:
+    """Choose the passes of every picked cell whose method is automatic."""
+    methods = {method.name: method.search for method in workspace.matrix.methods}
+    for cell in filter(workspace.wanted, expand(workspace.matrix)):
+        space = methods[cell.method]
+        if space is None or workspace.devices[cell.device]:
+            continue
+
+        def measure(passes: Passes, cell: Cell = cell) -> results.Cell:
+            shown.say(f"{cell.id}: trying {describe(passes)}")
+            return _try(workspace, cell, passes, shown, interrupts)
+
+        choice = search(space, workspace.matrix.measure.seed, measure)
+        workspace.choices[cell.id] = choice
+        shown.say(f"{cell.id}: {choice.record.reason}")
+
+
+def _try(
+    workspace: Workspace, cell: Cell, passes: Passes, shown: progress.Progress, interrupts: Interrupts
+) -> results.Cell:
+    """Measure a combination in one round, as the only cell of a matrix of its own."""
+    whole = workspace.matrix
+    model = next(model for model in whole.models if model.name == cell.model)
+    alone = {
+        "models": [model.model_copy(update={"workloads": [dict(cell.workload)]})],
+        "methods": [spec.Method(name=cell.method, passes=list(passes))],
+        "runtimes": [cell.runtime],
+        "devices": [cell.device],
+        "measure": whole.measure.model_copy(update={"rounds": 1}),
+        "exclude": [],
+        "include": [],
+    }
+    plan = workspace.plan_of(whole.model_copy(update=alone), lambda _: True)
+    pass_ = workspace.run_over(plan, shown, interrupts)
+    pass_.execute()
+    return _collect(workspace, pass_).cells[0]
 
 
 def _skipped(plan: Plan) -> list[str]:
@@ -125,100 +185,39 @@ def _skipped(plan: Plan) -> list[str]:
     return [f"{count} cells on {device} are skipped: {reason}" for (device, reason), count in counts.items()]
 
 
-def _collect(workspace: Workspace, pass_: Run) -> Results:
+def _collect(workspace: Workspace, pass_: Run) -> results.Results:
     collector = Collector(
-        workspace.plan,
+        pass_.plan,
         workspace.catalog,
         workspace.engine,
         workspace.engine_reason,
         workspace.store,
         pass_.failures,
+        {cell: choice.record for cell, choice in workspace.choices.items()},
     )
     return collector.results(workspace.matrix_file.read_text("utf-8"))
 
 
-def _same(before: Results, after: Results) -> bool:
+def _same(before: results.Results, after: results.Results) -> bool:
     return before.model_copy(update={"created_at": after.created_at}) == after
 
 
-def read_results(file: Path) -> Results | None:
-    """Results of an earlier run, or None where there are none of this schema."""
-    try:
-        return Results.model_validate_json(file.read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
-def _summary(results: Results, out: Path) -> str:
+def _summary(made: results.Results, out: Path) -> str:
     counts: dict[str, int] = {}
-    for cell in results.cells:
+    for cell in made.cells:
         counts[cell.status] = counts.get(cell.status, 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{len(results.cells)} cells: {told}\nreport: {out / 'index.html'} and {out / 'README.md'}"
+    return f"{len(made.cells)} cells: {told}\nreport: {out / 'index.html'} and {out / 'README.md'}"
 
 
 def _require_space(workspace: Workspace, pass_: Run) -> None:
-    missing = pass_.missing()
+    missing = missing_steps(pass_.plan, workspace.store)
     images = [workspace.catalog.images[name] for name in workspace.plan.images(step.key for step in missing)]
     wanted = estimate.disk_mb(missing) + sum(image.disk_mb for image in images if workspace.engine.missing(image))
     free = shutil.disk_usage(workspace.store.root).free // 10**6
     if wanted > free:
         problem = f"the run needs about {wanted:,} MB, but the disk of {workspace.store.root} has {free:,} MB free"
         raise EnvironmentProblem(problem, "free some space (`harness clean`), or put the store elsewhere with --work")
-
-
-# --- which cells -------------------------------------------------------------------------------------------------------
-
-
-def _selection(
-    all_cells: Sequence[Cell], only: Sequence[str], skip: Sequence[str], ids: Sequence[str], failed_in: Path | None
-) -> Callable[[Cell], bool]:
-    wanted, unwanted = _axes(only, all_cells), _axes(skip, all_cells)
-    known = [cell.id for cell in all_cells]
-    for name in ids:
-        if name not in known:
-            raise UsageError(f"there is no cell {name!r}", did_you_mean(name, known))
-    failures = _failed(failed_in) if failed_in else None
-
-    def picked(cell: Cell) -> bool:
-        return (
-            all(_value(cell, axis) in values for axis, values in wanted.items())
-            and not any(_value(cell, axis) in values for axis, values in unwanted.items())
-            and (not ids or cell.id in ids)
-            and (failures is None or cell.id in failures)
-        )
-
-    if not any(picked(cell) for cell in all_cells):
-        raise UsageError("the selection leaves no cell", "see all with `harness plan`")
-    return picked
-
-
-def _value(cell: Cell, axis: str) -> str:
-    return workload_name(cell.workload) if axis == "workload" else str(getattr(cell, axis))
-
-
-def _axes(terms: Sequence[str], cells: Sequence[Cell]) -> Mapping[str, set[str]]:
-    """``axis=a,b`` terms as sets of values; raises UsageError for an unknown axis or value, naming the nearest."""
-    picked: dict[str, set[str]] = {}
-    for term in (part for text in terms for part in text.split()):
-        axis, separator, values = term.partition("=")
-        if not separator or axis not in spec.AXES:
-            raise UsageError(
-                f"{term!r} does not pick cells", f"write AXIS=VALUE,VALUE with one of: {', '.join(spec.AXES)}"
-            )
-        known = sorted({_value(cell, axis) for cell in cells})
-        for value in values.split(","):
-            if value not in known:
-                raise UsageError(f"no cell has the {axis} {value!r}", did_you_mean(value, known))
-            picked.setdefault(axis, set()).add(value)
-    return picked
-
-
-def _failed(out: Path) -> set[str]:
-    results = read_results(out / "results.json")
-    if results is None:
-        raise UsageError(f"{out / 'results.json'} does not exist: nothing has failed yet", "run without --failed")
-    return {cell.id for cell in results.cells if cell.status.failed}
 
 
 # --- other commands ------------------------------------------------------------------------------------------------------
