@@ -105,7 +105,7 @@ def test_nothing_at_all_can_be_measured() -> None:
     assert "none of 9 combinations could be measured" in choice.record.reason
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(trials=st.integers(2, 9), seed=st.integers(0, 3))
 def test_the_original_comes_first_each_combination_once_never_more_than_the_trials_and_the_same_again(
     trials: int, seed: int
