@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from harness.report import charts, numbers, palette, summary
 from harness.report.charts import Key
+from harness.report.effects import effects
 from harness.report.runtimes import runtimes
 from harness.report.table import COLUMNS, Row, Table, zstd_bytes
 from harness.report.text import visible
@@ -80,6 +81,7 @@ def _environment(say: HtmlVoice) -> Environment:
         "glyph": lambda status: GLYPHS.get(status, FAILED),
         "sort_values": sort_values,
         "tone": tone,
+        "effects": effects,
     }
     return environment
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report import charts, numbers, summary
 from harness.report.charts import Key
+from harness.report.effects import artifacts, effects
 from harness.report.runtimes import runtimes
 from harness.report.table import Row, Table
 from harness.report.text import one_line, slug
@@ -55,6 +56,8 @@ def render_markdown(results: Results, table: Table, chart_files: list[str]) -> s
         charts=chart_files,
         failures=failures(table),
         runtimes=runtimes(table),
+        artifacts=artifacts(table),
+        effects=effects,
         commands=[row for row in table.rows if row.cell.command],
     )
 
