@@ -16,11 +16,12 @@ CARDS = (
     RuntimeCard(
         name="onnxruntime",
         summary="ONNX Runtime, all graph optimizations, CPU or CUDA provider",
-        loads=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8"), Form("onnx", "int8-qdq")),
+        loads=tuple(Form("onnx", precision) for precision in ("fp32", "fp16", "int8", "int8-qdq", "int8-static")),
         devices=("cpu", "cuda"),
         source="https://onnxruntime.ai/docs/performance/tune-performance/threading.html",
         tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
         distributions=("onnxruntime", "onnxruntime-gpu", "numpy"),
+        cpu_only=(Form("onnx", "int8-static"),),  # its uint8 activations are for the instructions of x86 CPUs
     ),
 )
 
@@ -114,7 +115,7 @@ class Adapter:
 
         The CPU provider has no fp16 kernels for them on x86-64: it inserts casts and multiplies in fp32.
         """
-        stored: str = self.manifest["precision"]
+        stored: str = self.manifest["precision"].removesuffix("-static")
         return "fp32" if stored == "fp16" and self.session.get_providers()[0] == "CPUExecutionProvider" else stored
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ _ONE_PASS = ("token-classification", "text-classification", "image-classificatio
 _LATENCY = RuntimeCard(
     name="openvino",
     summary="OpenVINO, CPU plugin, latency hint",
-    loads=tuple(Form("openvino", precision) for precision in ("fp32", "fp16", "bf16", "int8", "int4")),
+    loads=tuple(Form("openvino", precision) for precision in ("fp32", "fp16", "bf16", "int8", "int8-static", "int4")),
     devices=("cpu",),
     source="https://docs.openvino.ai/2026/openvino-workflow/running-inference/inference-devices-and-modes/cpu-device.html",
     tasks=("text-generation", *_ONE_PASS),
@@ -41,7 +41,7 @@ CARDS = (
         _LATENCY,
         name="openvino-onnx",
         summary="OpenVINO, CPU plugin, latency hint, reads ONNX graphs",
-        loads=(Form("onnx", "fp32"), Form("onnx", "int8")),
+        loads=(Form("onnx", "fp32"), Form("onnx", "int8"), Form("onnx", "int8-static")),
         tasks=_ONE_PASS,
         mode="onnx",
     ),
@@ -83,6 +83,7 @@ class Adapter:
             model = self.core.read_model(file)
         except RuntimeError as error:
             raise Unsupported(f"OpenVINO does not read this graph: {_cause(error)}") from error
+        self.static = manifest["precision"] == "int8-static"
         self.model = self.core.compile_model(model, "CPU", self.settings | self._precisions(manifest["precision"]))
         parallel = self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if self.mode == "throughput" else 1
         self.requests = [_Request(self.openvino, self.model) for _ in range(parallel)]
@@ -93,8 +94,9 @@ class Adapter:
 
         Weights in FP16 are multiplied in fp32, and those in BF16 too where the CPU has no BF16 instructions, as OpenVINO does
         by itself (asked for BF16 all the same, it runs reference code, tens of times slower). With INT8 and INT4 weights,
-        activations are quantized to INT8 in groups of 32, where the CPU has instructions for it. The key-value cache is kept
-        in the precision of the arithmetic around it; OpenVINO's own default may be 8 bits.
+        activations are quantized to INT8 in groups of 32, where the CPU has instructions for it; a graph of static INT8 says
+        itself where they are. The key-value cache is kept in the precision of the arithmetic around it; OpenVINO's own default
+        may be 8 bits.
         """
         native = stored == "bf16" and "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         hint = "bf16" if native else "f32"
@@ -150,8 +152,8 @@ class Adapter:
         """What most matrix products and convolutions compute in, read from the graph that is executed.
 
         A product whose weights are stored narrower than its arithmetic is told with the type of the weights. They are expanded
-        to the arithmetic that the model was compiled for, unless they are integers and activations are quantized as well:
-        ``int8``, for which OpenVINO needs dot-product instructions (DL Boost).
+        to the arithmetic that the model was compiled for, unless they are integers and activations are quantized as well,
+        ``int8``: by the graph itself, or at run time, for which OpenVINO needs dot-product instructions (DL Boost).
         """
         kinds: Counter[str] = Counter()
         for operator in self.model.get_runtime_model().get_ordered_ops():
@@ -159,8 +161,9 @@ class Adapter:
             if told["layerType"].astype(str) in PRODUCTS:
                 kinds[told["runtimePrecision"].astype(str)] += 1
         ((kind, _),) = kinds.most_common(1)
-        quantized = int(self.model.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) > 0
-        if kind in INTEGERS and quantized and "DL Boost" in self.model.get_property("RUNTIME_REQUIREMENTS"):
+        dynamic = int(self.model.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) > 0
+        boosted = dynamic and "DL Boost" in self.model.get_property("RUNTIME_REQUIREMENTS")
+        if kind in INTEGERS and (self.static or boosted):
             return "int8"
         return NAMES["f32" if kind == "f32" else self.model.get_property("INFERENCE_PRECISION_HINT").to_string()]
 

@@ -1,0 +1,129 @@
+"""One-shot pruning of a checkpoint by a modifier of llm-compressor: what the passes of this image share."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import tasks
+from harness.making import Artifact, Context, ConversionError, Made
+from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
+from harness.toolchain.parity import require_close, sample_inputs, source_logits
+
+#: The library's notation of a pattern; 0:0 is none.
+STRUCTURES = {"unstructured": "0:0", "2:4": "2:4"}
+#: Heads stay dense, as in both papers: where one is tied to the embedding, pruning it would prune that too.
+HEADS = ("lm_head", "classifier", "score")
+IGNORED = [f"re:.*{head}$" for head in HEADS]
+
+
+def require_pattern(parameters: Mapping[str, Any]) -> None:
+    """Raise ConversionError where the sparsity contradicts the pattern."""
+    if parameters["pattern"] == "2:4" and parameters["sparsity"] != 0.5:
+        raise ConversionError(
+            "the pattern 2:4 is a sparsity of 0.5: leave sparsity at 0.5, or take pattern unstructured"
+        )
+
+
+def prune(modifier: Any, source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
+    """Prune every linear layer but the head, layer after layer, each calibrated on what the pruned ones before it give.
+
+    ``modifier`` is llm-compressor's. Everything else of the checkpoint, its configuration too, stays byte for byte. Raises
+    ConversionError where nothing was pruned, or the written checkpoint answers differently from the pruned model.
+    """
+    import torch
+
+    model = load_model(source.path, context.task)
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and not name.endswith(HEADS)
+    }
+    examples = _examples(context, parameters["samples"], parameters["sequence_length"])
+    context.progress(0.02, f"calibrating on {len(examples)} examples")
+    _oneshot(model, modifier, examples, len(layers), context)
+    context.progress(0.9, "writing")
+    copy_companions(source, out)
+    pruned = {f"{name}.weight": module.weight.detach().contiguous() for name, module in layers.items()}
+    _write(source, out, pruned)
+    effect = {"examples": len(examples), **_effect(source, out, list(pruned)), **_parity(model.eval(), out, context)}
+    return Made([WEIGHTS], effect=effect)
+
+
+def _examples(context: Context, wanted: int, length: int) -> list[dict[str, Any]]:
+    """Model inputs [1, up to ``length``] of training rows, in an order that the seed sets."""
+    import torch
+
+    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
+    chosen = random.Random(context.seed).sample(batches, min(wanted, len(batches)))
+    return [{name: torch.from_numpy(array[:, :length]) for name, array in batch.items()} for batch in chosen]
+
+
+def _oneshot(model: Any, modifier: Any, examples: list[dict[str, Any]], layers: int, context: Context) -> None:
+    """Run the modifier; its own log, a message for every layer, is the progress."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as the library would set it, with a warning
+    from llmcompressor import oneshot
+    from loguru import logger
+    from torch.utils.data import DataLoader
+
+    done = 0
+
+    def tell(message: Any) -> None:
+        nonlocal done
+        if message.startswith("Sparsifying"):
+            done += 1
+            context.progress(0.05 + 0.85 * done / layers, f"pruning layer {done} of {layers}")
+
+    logger.remove()
+    logger.add(tell, level="INFO", format="{message}")
+    # Examples are given one at a time, as they are: nothing is tokenized, padded or shuffled.
+    loader = DataLoader(examples, batch_size=1, collate_fn=lambda rows: rows[0])
+    oneshot(
+        model=model,
+        dataset=loader,
+        recipe=[modifier],
+        num_calibration_samples=len(examples),
+        shuffle_calibration_samples=False,
+        pipeline="sequential",
+    )
+
+
+def _write(source: Artifact, out: Path, pruned: Mapping[str, Any]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(source.path / WEIGHTS)
+    if missing := sorted(pruned.keys() - tensors.keys()):
+        raise ConversionError(f"the checkpoint does not hold the pruned layers by name: {', '.join(missing[:3])}")
+    save_file({**tensors, **pruned}, out / WEIGHTS, {"format": "pt"})
+
+
+def _effect(source: Artifact, out: Path, names: list[str]) -> dict[str, Any]:
+    """Zeros, counted in the written file; raises ConversionError where no layer holds more than before."""
+    from safetensors.torch import load_file
+
+    before, after = load_file(source.path / WEIGHTS), load_file(out / WEIGHTS)
+    zeros = {name: int((after[name] == 0).sum()) for name in names}
+    changed = [name for name in names if zeros[name] > int((before[name] == 0).sum())]
+    if not changed:
+        raise ConversionError("no linear layer lost a weight: raise sparsity")
+    numbers = sum(after[name].numel() for name in names)
+    whole = sum(tensor.numel() for tensor in after.values())
+    fours = [after[name].flatten().view(-1, 4) for name in names if after[name].shape[-1] % 4 == 0]
+    kept = sum(int(((group == 0).sum(1) >= 2).sum()) for group in fours)
+    return {
+        "tensors_pruned": len(changed),
+        "sparsity": round(sum(zeros.values()) / numbers, 4),
+        "lowest_tensor_sparsity": round(min(zeros[name] / after[name].numel() for name in names), 4),
+        "sparsity_of_whole_model": round(sum(int((tensor == 0).sum()) for tensor in after.values()) / whole, 4),
+        "share_of_2_4_groups": round(kept / max(1, sum(len(group) for group in fours)), 4),
+    }
+
+
+def _parity(model: Any, out: Path, context: Context) -> dict[str, float]:
+    """That the written checkpoint, read again, gives the logits of the model in memory."""
+    inputs = sample_inputs(out, model.config, context.task, 2)
+    difference = require_close(source_logits(model, inputs), source_logits(load_model(out, context.task), inputs))
+    return {"max_abs_logit_difference": difference}

@@ -1,0 +1,40 @@
+"""AWQ by NNCF: INT4 weights, salient channels scaled up before rounding, scales chosen by the error of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.cards import Form, Parameter, PassCard
+from harness.making import Artifact, Context, Made
+
+CARD = PassCard(
+    name="awq",
+    summary="matrices of a language model in INT4, scaled by their activations first, by NNCF; embedding and head in INT8",
+    accepts=(Form("openvino", "fp32"),),
+    makes=Form("openvino", "int4"),
+    source="Lin et al., 2023, https://arxiv.org/abs/2306.00978; "
+    "https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/weight-compression/"
+    "4-bit-weight-quantization.html",
+    tasks=("text-generation",),
+    parameters={
+        "group_size": Parameter(64, "weights that share a scale; divides the width of every matrix", minimum=8),
+        "symmetric": Parameter(False, "scales only, no zero points: slightly smaller, less exact"),
+        "samples": Parameter(32, "training rows to calibrate on", minimum=1),
+        "sequence_length": Parameter(256, "tokens of a row that are used", minimum=8),
+        "scale_estimation": Parameter(True, "then choose every group's scale by the error of the layer's output"),
+    },
+    needs_training_data=True,
+)
+
+
+def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
+    """Compress every matrix. Raises ConversionError where ``group_size`` divides not all of the widths."""
+    from calibration import feeds
+    from weights import read, write_int4
+
+    rows = feeds(read(source), context, parameters["samples"], parameters["sequence_length"])
+    context.progress(0.1, f"calibrating on {len(rows)} rows")
+    scales = parameters["scale_estimation"]
+    return write_int4(source, out, parameters, rows, awq=True, scale_estimation=scales or None)

@@ -1,0 +1,54 @@
+"""GPTQ by NNCF: INT4 weights, each column rounded so that the columns after it make up for the error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.cards import Form, Parameter, PassCard
+from harness.making import Artifact, Context, Made
+
+CARD = PassCard(
+    name="gptq",
+    summary="matrices of a language model in INT4, rounding errors compensated, by NNCF; embedding and head in INT8",
+    accepts=(Form("openvino", "fp32"),),
+    makes=Form("openvino", "int4"),
+    source="Frantar et al., 2022, https://arxiv.org/abs/2210.17323; "
+    "https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/weight-compression/"
+    "4-bit-weight-quantization.html",
+    tasks=("text-generation",),
+    parameters={
+        "group_size": Parameter(64, "weights that share a scale; divides the width of every matrix", minimum=8),
+        "symmetric": Parameter(False, "scales only, no zero points: slightly smaller, less exact"),
+        "samples": Parameter(16, "training rows to calibrate on", minimum=1),
+        "sequence_length": Parameter(256, "tokens of a row that are used", minimum=8),
+        "damping": Parameter(0.1, "added to the Hessian's diagonal, as a share of its mean", minimum=1e-6, maximum=1.0),
+        "scale_estimation": Parameter(False, "choose scales by the error of the layer's output, too: slower"),
+    },
+    needs_training_data=True,
+)
+
+
+def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
+    """Compress every matrix, layer after layer, each calibrated on what the compressed ones before it give.
+
+    The paper's block of columns is the group here, so that a group's scale is chosen after all corrections from the groups
+    before it. Raises ConversionError where ``group_size`` divides not all of the widths.
+    """
+    from calibration import feeds
+    from weights import read, write_int4
+
+    rows = feeds(read(source), context, parameters["samples"], parameters["sequence_length"])
+    import nncf
+
+    context.progress(0.1, f"calibrating on {len(rows)} rows")
+    advanced = nncf.AdvancedCompressionParameters(
+        gptq_params=nncf.AdvancedGPTQParameters(
+            damp_percent=parameters["damping"], block_size=parameters["group_size"], subset_size=len(rows)
+        )
+    )
+    scales = parameters["scale_estimation"]
+    return write_int4(
+        source, out, parameters, rows, gptq=True, scale_estimation=scales or None, advanced_parameters=advanced
+    )
