@@ -27,7 +27,8 @@ def recover(
 ) -> Trained | None:
     """Fine-tune ``model`` in place on the task's own loss; None where no step was wanted.
 
-    ``parameters`` holds ``recovery_steps`` (-1: what suits the task) and ``learning_rate`` (its peak; 0: likewise). Token embeddings, and a head that is tied to them, stay as they are.
+    ``parameters`` holds ``recovery_steps`` (-1: what suits the task) and ``learning_rate`` (its peak; 0: likewise).
+    Token embeddings, and a head that is tied to them, stay as they are.
     """
     from training import Recipe, finetune, freeze_embeddings
 
