@@ -1,0 +1,113 @@
+"""Depth pruning: whole transformer layers that change little of what goes through them are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from harness.cards import Form, Parameter, PassCard
+from harness.making import Artifact, Context, ConversionError, Made
+from harness.toolchain.checkpoint import WEIGHTS, load_model
+
+CARD = PassCard(
+    name="depth",
+    summary="drop the transformer layers of least block influence, then fine-tune, by PyTorch",
+    accepts=(Form("hf", "fp32"),),
+    source="Men et al. 2024, ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, "
+    "https://arxiv.org/abs/2403.03853",
+    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+    parameters={
+        "layers": Parameter(2, "how many to drop", minimum=1),
+        "examples": Parameter(16, "training examples that influence is measured on", minimum=1),
+        "recovery_steps": Parameter(
+            -1, "of fine-tuning; 0: none; -1: 48 of a language model, 188 of an encoder", minimum=-1
+        ),
+        "learning_rate": Parameter(0.0, "its peak; 0: 0.0001 of a language model, else 0.0003", minimum=0, maximum=1),
+    },
+    needs_training_data=True,
+)
+
+
+def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
+    """Drop layers, rebuild the model from the configuration that describes what is left, let it recover.
+
+    Raises ConversionError where the model is no stack of transformer layers, or has no more than are to be dropped.
+    """
+    from pruning import rebuilt, recover, recovery_effect, removed, save
+    from training import Examples
+
+    model = load_model(source.path, context.task)
+    stack = _stack(model)
+    if parameters["layers"] >= len(stack):
+        raise ConversionError(f"the model has {len(stack)} layers: drop {len(stack) - 1} at most")
+    influence = _influence(model, stack, Examples.of(context, parameters["examples"]), context)
+    dropped = sorted(sorted(range(len(stack)), key=influence.__getitem__)[: parameters["layers"]])
+    config = _shortened(model.config, dropped)
+    for at in reversed(dropped):
+        del stack[at]
+    smaller = rebuilt(model, config)
+    trained = recover(smaller, Examples.of(context), parameters, context, (0.2, 0.95))
+    save(smaller, source, out)
+    facts = {
+        "layers_removed": len(influence) - load_model(out, context.task).config.num_hidden_layers,
+        "layers_dropped": ", ".join(str(at + 1) for at in dropped),  # counted from 1
+        "highest_influence_dropped": round(max(influence[at] for at in dropped), 4),
+    }
+    effect = {**facts, **removed(source, out, context.task), **recovery_effect(trained)}
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+
+
+def _stack(model: Any) -> Any:
+    """The list of the model's layers."""
+    import torch
+
+    depth = getattr(model.config, "num_hidden_layers", None)
+    stacks = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == depth]
+    if len(stacks) != 1:
+        raise ConversionError(f"depth drops layers of one transformer stack, which {model.config.model_type} has not")
+    return stacks[0]
+
+
+def _influence(model: Any, stack: Any, examples: Any, context: Context) -> list[float]:
+    """Block influence of each layer: 1 - the mean cosine of a token's hidden state before and after it, over all tokens."""
+    import torch
+    from training import collate
+
+    sums, tokens = [0.0] * len(stack), 0
+
+    def measure(at: int, before: Any, after: Any) -> None:
+        states = after[0] if isinstance(after, tuple) else after
+        sums[at] += float((1 - torch.nn.functional.cosine_similarity(before, states, dim=-1)).sum())
+
+    hooks = [
+        layer.register_forward_hook(
+            lambda module, arguments, keywords, after, at=at: measure(at, _states(arguments, keywords), after),
+            with_kwargs=True,
+        )
+        for at, layer in enumerate(stack)
+    ]
+    with torch.inference_mode():
+        for done, item in enumerate(examples.items):
+            context.progress(0.2 * done / len(examples), f"influence on example {done + 1} of {len(examples)}")
+            batch = collate([item])
+            model(**batch)
+            tokens += batch["labels"].numel()
+    for hook in hooks:
+        hook.remove()
+    return [total / tokens for total in sums]
+
+
+def _states(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+    """The hidden states [batch, tokens, width] among what a layer was called with."""
+    return arguments[0] if arguments else keywords["hidden_states"]
+
+
+def _shortened(config: Any, dropped: list[int]) -> Any:
+    """The configuration without these layers."""
+    shorter = deepcopy(config)
+    if getattr(config, "layer_types", None):  # before the count, which transformers compares with it
+        shorter.layer_types = [kind for at, kind in enumerate(config.layer_types) if at not in dropped]
+    shorter.num_hidden_layers = config.num_hidden_layers - len(dropped)
+    return shorter
