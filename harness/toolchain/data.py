@@ -23,6 +23,7 @@ def rows_of(dataset: str, split: str, folders: Mapping[str, Path]) -> list[Row]:
     =========  ===================================================================================
     ``.txt``   plain text, UTF-8
     ``.jsonl`` an object a line: ``{"text": ...}`` or ``{"tokens": [...], "tags": [...]}``
+    ``.conll`` columns as CoNLL-2003 has them: a word a line, its tag last, a blank line between sentences
     ``.npz``   ``images`` [n, height, width(, channels)], uint8 or float in 0..1, and ``labels`` [n]
     =========  ===================================================================================
 
@@ -74,6 +75,33 @@ def _line(line: str, where: str) -> Row:
     return row
 
 
+def _columns(file: Path) -> list[Row]:
+    """Sentences of the CoNLL shared tasks (Tjong Kim Sang & De Meulder, 2003), their tags as IOB2.
+
+    CoNLL-2003 itself is in IOB1, where an entity begins with ``I-`` unless it follows another of its type.
+    """
+    rows: list[Row] = []
+    tokens: list[str] = []
+    tags: list[str] = []
+    for number, line in enumerate([*file.read_text("utf-8").splitlines(), ""], start=1):
+        words = line.split()
+        if words and words[0] != "-DOCSTART-":
+            if len(words) < 2:
+                raise ConversionError(f"{file.name}, line {number}: expected a word and its tag, found {line!r}")
+            tokens.append(words[0])
+            tags.append(words[-1])
+        elif tokens:
+            rows.append({"tokens": tokens, "tags": _iob2(tags)})
+            tokens, tags = [], []
+    return rows
+
+
+def _iob2(tags: list[str]) -> list[str]:
+    """Every entity begins with ``B-``; tags that are IOB2 already stay as they are."""
+    pairs = zip(["O", *tags[:-1]], tags, strict=True)
+    return [f"B-{tag[2:]}" if tag[:2] == "I-" and before[2:] != tag[2:] else tag for before, tag in pairs]
+
+
 def _images(file: Path) -> list[Row]:
     with np.load(file, allow_pickle=False) as arrays:
         if not {"images", "labels"} <= set(arrays):
@@ -84,4 +112,9 @@ def _images(file: Path) -> list[Row]:
     return [{"image": image, "label": int(label)} for image, label in zip(images, labels, strict=True)]
 
 
-_READERS: dict[str, Callable[[Path], list[Row]]] = {".txt": _text, ".jsonl": _lines, ".npz": _images}
+_READERS: dict[str, Callable[[Path], list[Row]]] = {
+    ".txt": _text,
+    ".jsonl": _lines,
+    ".conll": _columns,
+    ".npz": _images,
+}

@@ -234,7 +234,7 @@ def test_own_text_is_read_by_split(tmp_path: Path) -> None:
 def test_one_file_of_any_name_is_to_evaluate_and_never_to_train(tmp_path: Path) -> None:
     (tmp_path / "news.txt").write_text("held out", "utf-8")
     assert rows_of("path:./news.txt", "evaluate", {"user": tmp_path}) == [{"text": "held out"}]
-    with pytest.raises(ConversionError, match=r"exactly one of train\.txt, train\.jsonl, train\.npz"):
+    with pytest.raises(ConversionError, match=r"exactly one of train\.txt, train\.jsonl, train\.conll, train\.npz"):
         rows_of("path:./news.txt", "train", {"user": tmp_path})
 
 
@@ -281,3 +281,32 @@ def test_an_empty_data_set_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "evaluate.txt").write_text("\n", "utf-8")
     with pytest.raises(ConversionError, match="no rows to evaluate"):
         rows_of("path:./x", "evaluate", {"user": tmp_path})
+
+
+def test_sentences_in_columns_are_read_and_their_tags_become_iob2(tmp_path: Path) -> None:
+    text = """-DOCSTART- -X- O O
+
+EU NNP I-NP I-ORG
+rejects VBZ I-VP O
+German JJ I-NP I-MISC
+New NNP I-NP I-LOC
+York NNP I-NP I-LOC
+Boston NNP I-NP B-LOC
+
+Peter NNP I-NP I-PER
+"""
+    (tmp_path / "train.conll").write_text(text, "utf-8")
+    rows = rows_of("path:./data", "train", {"user": tmp_path})
+    assert rows == [
+        {
+            "tokens": ["EU", "rejects", "German", "New", "York", "Boston"],
+            "tags": ["B-ORG", "O", "B-MISC", "B-LOC", "I-LOC", "B-LOC"],
+        },
+        {"tokens": ["Peter"], "tags": ["B-PER"]},
+    ]
+
+
+def test_a_line_without_a_tag_is_told_with_its_number(tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("EU B-ORG\nrejects\n", "utf-8")
+    with pytest.raises(ConversionError, match=r"train\.conll, line 2: expected a word and its tag, found 'rejects'"):
+        rows_of("path:./data", "train", {"user": tmp_path})
