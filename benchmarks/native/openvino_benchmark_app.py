@@ -1,6 +1,7 @@
 """OpenVINO's own ``benchmark_app``, synchronous: ``openvino_benchmark_app.py ARTIFACT THREADS SECONDS``.
 
-Its median is of the time inside the inference request; the call from Python, which our rows include, is not part of it.
+The time of a call is its duration over its iterations, which holds the call from Python as our rows do. Its printed median
+is of the time inside the inference request only: for a model of 0.1 ms that leaves out 8 % of what a caller waits.
 """
 
 import json
@@ -22,7 +23,8 @@ tool = [str(Path(sys.executable).with_name("benchmark_app")), "-m", str(artifact
 streams = ["-hint", "none", "-nstreams", "1", "-nthreads", threads]
 options = [*streams, "-api", "sync", "-infer_precision", "f32", "-t", str(seconds)]
 done = subprocess.run([*tool, *options, "-data_shape", shape], capture_output=True, text=True, check=False)
-found = re.search(r"Median:\s+([\d.]+) (ms|us)", done.stdout)
-if not found:
+count = re.search(r"Count:\s+(\d+) iterations", done.stdout)
+duration = re.search(r"Duration:\s+([\d.]+) ms", done.stdout)
+if not count or not duration:
     sys.exit(done.stdout + done.stderr)
-print(json.dumps({"milliseconds": [float(found[1]) / (1 if found[2] == "ms" else 1e3)]}))
+print(json.dumps({"milliseconds": [float(duration[1]) / int(count[1])]}))
