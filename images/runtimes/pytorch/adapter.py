@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ _ONE_PASS = ("token-classification", "text-classification", "image-classificatio
 _EAGER = RuntimeCard(
     name="pytorch",
     summary="PyTorch eager, transformers models",
-    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8")),
+    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8"), Form("hf", "clustered")),
     cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
@@ -105,6 +106,9 @@ class Adapter:
         if manifest["precision"] == "int8":
             self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"])
             self.arithmetic = "int8"
+        elif manifest["precision"] == "clustered":
+            self.model = self._clustered(artifact, manifest["extra"])
+            self.arithmetic = "fp32"
         else:
             self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
             self.arithmetic = NAMES[str(self.model.dtype).removeprefix("torch.")]
@@ -166,6 +170,22 @@ class Adapter:
     def _array(self, logits: Any) -> Array:
         array: Array = logits.float().cpu().numpy()  # the copy from a GPU waits for the kernels: a synchronize
         return array
+
+    def _clustered(self, artifact: Path, extra: Mapping[str, Any]) -> Any:
+        """Give every weight the fp32 value that its index stands for; indices are packed, the first in the lowest bits."""
+        from safetensors.torch import load_file
+
+        torch, bits = self.torch, extra["index_bits"]
+        stored = load_file(artifact / "model.safetensors")
+        shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
+        for name, shape in extra["clustered"].items():
+            packed, centroids = stored.pop(f"{name}.indices"), stored.pop(f"{name}.centroids")
+            indices = ((packed[:, None] >> shifts) & (2**bits - 1)).flatten()[: math.prod(shape)]
+            stored[name] = centroids[indices.int()].reshape(shape)
+        config = self.transformers.AutoConfig.from_pretrained(artifact, local_files_only=True)
+        # An auto class takes no state without a folder.
+        model_class = getattr(self.transformers, config.architectures[0])
+        return model_class.from_pretrained(None, config=config, state_dict=stored, dtype=torch.float32)
 
     def _quantized(self, auto: Any, artifact: Path, linears: list[str]) -> Any:
         """Build the model without weights, put int8 layers in, then give every layer what is stored for it.
