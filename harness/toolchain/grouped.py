@@ -15,6 +15,7 @@ All other tensors are bfloat16, the type in which PyTorch's 4-bit kernels comput
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,4 +175,4 @@ def _relative_change(original: Mapping[str, Any], layers: Mapping[str, Grouped])
         float((layer.dequantized() - original[f"{n}.weight"].float()).square().sum()) for n, layer in layers.items()
     )
     whole = sum(float(original[f"{name}.weight"].float().square().sum()) for name in layers)
-    return round((changed / whole) ** 0.5, 4)
+    return round(math.sqrt(changed / whole), 4)

@@ -83,7 +83,10 @@ def _parser() -> argparse.ArgumentParser:
 
 @functools.cache
 def _adapter_module() -> Any:
+    """The adapter of this image; modules beside it can be imported while it runs."""
     file = Path(os.environ["MATRIX_IMAGE_DIR"]) / "adapter.py"
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
     spec = importlib.util.spec_from_file_location("matrix_adapter", file)
     assert spec is not None
     assert spec.loader is not None

@@ -21,7 +21,14 @@ _ONE_PASS = ("token-classification", "text-classification", "image-classificatio
 _EAGER = RuntimeCard(
     name="pytorch",
     summary="PyTorch eager, transformers models",
-    loads=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16"), Form("hf", "int8"), Form("hf", "clustered")),
+    loads=(
+        Form("hf", "fp32"),
+        Form("hf", "bf16"),
+        Form("hf", "fp16"),
+        Form("hf", "int8"),
+        Form("hf", "clustered"),
+        Form("hf", "int4"),
+    ),
     cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
@@ -102,10 +109,13 @@ class Adapter:
             self._load_checkpoint(artifact, manifest)
 
     def _load_checkpoint(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
-        auto = getattr(self.transformers, CLASSES[manifest["task"]])
+        torch, auto = self.torch, getattr(self.transformers, CLASSES[manifest["task"]])
         if manifest["precision"] == "int8":
-            self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"])
+            self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"], torch.float32)
             self.arithmetic = "int8"
+        elif manifest["precision"] == "int4":
+            self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"], torch.bfloat16)
+            self.arithmetic = "bf16"
         elif manifest["precision"] == "clustered":
             self.model = self._clustered(artifact, manifest["extra"])
             self.arithmetic = "fp32"
@@ -187,11 +197,12 @@ class Adapter:
         model_class = getattr(self.transformers, config.architectures[0])
         return model_class.from_pretrained(None, config=config, state_dict=stored, dtype=torch.float32)
 
-    def _quantized(self, auto: Any, artifact: Path, linears: list[str]) -> Any:
-        """Build the model without weights, put int8 layers in, then give every layer what is stored for it.
+    def _quantized(self, auto: Any, artifact: Path, linears: list[str], dtype: Any) -> Any:
+        """Build the model without weights, put quantized layers in, then give every layer what is stored for it.
 
-        No fp32 copy of a quantized weight ever exists. Buffers that no checkpoint holds (rotary frequencies, position
-        ids) are computed as usual: only parameters start out on the meta device.
+        ``dtype`` is that of all other weights: layers are int8 beside float32, 4-bit beside bfloat16. No full copy of a
+        quantized weight stays. Buffers that no checkpoint holds (rotary frequencies, position ids) are computed as usual:
+        only parameters start out on the meta device.
         """
         from safetensors.torch import load_file
         from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -204,16 +215,18 @@ class Adapter:
         config = self.transformers.AutoConfig.from_pretrained(artifact, local_files_only=True)
         hook = register_module_parameter_registration_hook(to_meta)
         try:
-            model = auto.from_config(config, dtype=torch.float32)
+            model = auto.from_config(config, dtype=dtype)
         finally:
             hook.remove()
         stored = load_file(artifact / "model.safetensors")
-        parts = {n: [stored.pop(f"{n}.{p}", None) for p in ("weight", "weight_scale", "bias")] for n in linears}
+        if dtype == torch.bfloat16:
+            import int4
+
+            layers = int4.layers(stored, linears, self.device)
+        else:
+            layers = self._int8_layers(stored, linears)
         model.load_state_dict(stored, strict=False, assign=True)
-        for name, (weight, scale, bias) in parts.items():
-            packed = torch._make_per_channel_quantized_tensor(weight, scale.double(), torch.zeros(len(scale)).long(), 0)
-            layer = torch.ao.nn.quantized.dynamic.Linear(weight.shape[1], weight.shape[0], dtype=torch.qint8)
-            layer.set_weight_bias(packed, bias)
+        for name, layer in layers.items():
             model.set_submodule(name, layer)
         model.tie_weights()
         missing = [name for name, parameter in model.named_parameters() if parameter.is_meta]
@@ -221,8 +234,22 @@ class Adapter:
             raise ValueError(f"the checkpoint lacks {', '.join(missing[:3])}")
         return model
 
+    def _int8_layers(self, stored: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        """The layers of an int8 checkpoint by name; what belongs to them is taken out of ``stored``."""
+        torch, made = self.torch, {}
+        for name in names:
+            weight, scale, bias = (stored.pop(f"{name}.{part}", None) for part in ("weight", "weight_scale", "bias"))
+            packed = torch._make_per_channel_quantized_tensor(weight, scale.double(), torch.zeros(len(scale)).long(), 0)
+            made[name] = torch.ao.nn.quantized.dynamic.Linear(weight.shape[1], weight.shape[0], dtype=torch.qint8)
+            made[name].set_weight_bias(packed, bias)
+        return made
+
     def precision(self) -> str:
-        """The type of the weights; ``int8`` where linear layers multiply int8 by int8 (activations quantized per call)."""
+        """The type of what is multiplied.
+
+        ``int8`` where linear layers multiply int8 by int8 (activations are quantized per call), ``bf16`` where 4-bit weights
+        are expanded inside the kernel.
+        """
         return self.arithmetic
 
     def close(self) -> None:
