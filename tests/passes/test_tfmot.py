@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from harness.making import Artifact, Context, ConversionError
 
 sys.path.append(str(Path(__file__).parents[2] / "images/toolchains/tensorflow"))
+
+# As the passes set them: later, TensorFlow takes no other number.
+tf.config.threading.set_intra_op_parallelism_threads(2)
+tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 @pytest.fixture
