@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from training import Examples, Trained
 
-#: Steps, batch and peak learning rate that let our models recover in about two minutes on two cores.
+#: Steps, batch and peak learning rate of a recovery that is meant to take some two minutes on two cores.
 _RECOVERY = {
-    "text-generation": (48, 2, 1e-4),
+    "text-generation": (24, 2, 1e-4),
     "token-classification": (188, 32, 3e-4),
     "text-classification": (188, 32, 3e-4),
     "image-classification": (450, 32, 3e-3),

@@ -22,7 +22,7 @@ CARD = PassCard(
         "layers": Parameter(2, "how many to drop", minimum=1),
         "examples": Parameter(16, "training examples that influence is measured on", minimum=1),
         "recovery_steps": Parameter(
-            -1, "of fine-tuning; 0: none; -1: 48 of a language model, 188 of an encoder", minimum=-1
+            -1, "of fine-tuning; 0: none; -1: 24 of a language model, 188 of an encoder", minimum=-1
         ),
         "learning_rate": Parameter(0.0, "its peak; 0: 0.0001 of a language model, else 0.0003", minimum=0, maximum=1),
     },

@@ -32,9 +32,11 @@ CARD = PassCard(
             "taylor", "what is kept: where the loss or the norm is large", choices=("taylor", "magnitude")
         ),
         "round_to": Parameter(8, "widths are whole multiples of it, of 8 for vector units", minimum=1),
-        "examples": Parameter(64, "training examples that the loss is differentiated on", minimum=1),
+        "examples": Parameter(
+            0, "training examples that the loss is differentiated on; 0: 64, of a language model 10", minimum=0
+        ),
         "recovery_steps": Parameter(
-            -1, "of fine-tuning; 0: none; -1: 48 of a language model, 188 of an encoder, 450 of a CNN", minimum=-1
+            -1, "of fine-tuning; 0: none; -1: 24 of a language model, 188 of an encoder, 450 of a CNN", minimum=-1
         ),
         "learning_rate": Parameter(0.0, "its peak; 0: 0.0001, 0.0003 and 0.003 likewise", minimum=0, maximum=1),
     },
@@ -72,7 +74,8 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     config, cuts = _plan(model, graph, parameters)
     macs = _macs(model, sample)
     if parameters["importance"] == "taylor":
-        _differentiate(model, Examples.of(context, parameters["examples"]), context)
+        few = 10 if context.task == "text-generation" else 64  # 10 as in LLM-Pruner: its examples are long
+        _differentiate(model, Examples.of(context, parameters["examples"] or few), context)
     _prune(model, graph, cuts, parameters["importance"])
     smaller = rebuilt(model, config)
     trained = recover(smaller, examples, parameters, context, (0.2, 0.95))
