@@ -16,7 +16,9 @@ CARDS = (
     RuntimeCard(
         name="onnxruntime",
         summary="ONNX Runtime, all graph optimizations, CPU or CUDA provider",
-        loads=tuple(Form("onnx", precision) for precision in ("fp32", "fp16", "int8", "int8-qdq", "int8-static")),
+        loads=tuple(
+            Form("onnx", precision) for precision in ("fp32", "fp16", "int8", "int8-qdq", "int8-static", "int4")
+        ),
         devices=("cpu", "cuda"),
         source="https://onnxruntime.ai/docs/performance/tune-performance/threading.html",
         tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
@@ -114,9 +116,13 @@ class Adapter:
         """The precision of the matrix products.
 
         The CPU provider has no fp16 kernels for them on x86-64: it inserts casts and multiplies in fp32.
+        4-bit weights it multiplies with activations in INT8 blocks; the CUDA provider expands them to fp32.
         """
         stored: str = self.manifest["precision"].removesuffix("-static")
-        return "fp32" if stored == "fp16" and self.session.get_providers()[0] == "CPUExecutionProvider" else stored
+        on_cpu = self.session.get_providers()[0] == "CPUExecutionProvider"
+        if stored == "int4":
+            return "int8" if on_cpu else "fp32"
+        return "fp32" if stored == "fp16" and on_cpu else stored
 
     def close(self) -> None:
         """Free the session and the cache."""
