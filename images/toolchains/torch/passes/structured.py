@@ -90,8 +90,9 @@ def _plan(model: Any, graph: Any, parameters: Mapping[str, Any]) -> tuple[Any, l
     config = deepcopy(model.config)
 
     def kept(width: int) -> int:
-        step = parameters["round_to"]
-        return min(width, max(step, round(width * (1 - parameters["ratio"]) / step) * step))
+        step: int = parameters["round_to"]
+        nearest: int = round(width * (1 - parameters["ratio"]) / step) * step
+        return min(width, max(step, nearest))
 
     if hasattr(config, "hidden_sizes") and hasattr(config, "embedding_size"):
         config.embedding_size, config.hidden_sizes = kept(config.embedding_size), [*map(kept, config.hidden_sizes)]
