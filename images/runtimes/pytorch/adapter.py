@@ -53,8 +53,8 @@ CARDS = (
         _EAGER,
         name="pytorch-export",
         summary="PyTorch, ExportedProgram of torch.export, run as it is",
-        loads=tuple(Form("torch-export", precision) for precision in _PRECISIONS),
-        cpu_only=(),
+        loads=tuple(Form("torch-export", precision) for precision in (*_PRECISIONS, "int8")),
+        cpu_only=(Form("torch-export", "int8"),),  # quantized for the CPU, and tried nowhere else
         source="https://docs.pytorch.org/docs/stable/user_guide/torch_compiler/export.html",
         tasks=_ONE_PASS,
         distributions=("torch", "numpy"),
@@ -104,6 +104,8 @@ class Adapter:
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
         """Load a checkpoint (safetensors only) or a graph, in the precision in which it is stored."""
         if self.mode in ("torchscript", "export"):
+            if manifest["precision"] == "int8":
+                import torch.ao.quantization.fx._decomposed  # noqa: F401  registers what INT8 graphs quantize with
             self._load_graph(artifact, manifest["extra"]["inputs"])
         else:
             self._load_checkpoint(artifact, manifest)
