@@ -92,11 +92,11 @@ def _replace(graph: Any, layers: Mapping[str, Grouped]) -> int:
             continue
         number, block, name = found.groups()
         prefix = f"model.layers.{number}.{BLOCKS[block]}"
-        parts = [left.pop(f"{prefix}.{part}", None) for part in JOINED.get(name, (name,))]
-        if None in parts:
+        names = [f"{prefix}.{part}" for part in JOINED.get(name, (name,))]
+        if not left.keys() >= set(names):
             raise ConversionError(f"the graph's product {node.name} belongs to no layer in 4 bits")
         dropped.add(node.input[1])
-        _to_nbits(graph, node, parts)
+        _to_nbits(graph, node, [left.pop(part) for part in names])
         count += 1
     if left:
         raise ConversionError(f"the graph has no product for {next(iter(left))}: this architecture is not supported")
