@@ -82,7 +82,7 @@ def test_defaults_of_parameters_are_valid() -> None:
 
 def test_every_form_that_can_be_made_of_a_checkpoint_is_loaded_or_taken_further() -> None:
     loaded = {form for runtime in CATALOG.runtimes.values() for form in runtime.card.loads}
-    taken = {form for tool in CATALOG.exporters for form in tool.card.accepts}
+    taken = {form for tool in TOOLS for form in tool.card.accepts}
     assert reaches(Form("hf")) <= loaded | taken
 
 
