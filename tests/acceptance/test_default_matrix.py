@@ -32,7 +32,7 @@ class Outcome:
 
 
 def harness(folder: Path, engine: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command line on the repository's own files, with everything that it makes in ``folder``."""
+    """The command line on the repository's own files, with everything that it makes in ``folder``; its progress is printed."""
     where = [
         "--engine",
         engine,
@@ -44,7 +44,14 @@ def harness(folder: Path, engine: str, *words: str) -> subprocess.CompletedProce
         "plain",
     ]
     command = [sys.executable, "-m", "harness.cli", "run", *where, *words]
-    return subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    start = time.monotonic()
+    lines = []
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            lines.append(line)
+            print(f"{engine} {(time.monotonic() - start) / 60:5.1f} min  {line}", end="", flush=True)
+    return subprocess.CompletedProcess(command, process.returncode, stderr="".join(lines))
 
 
 @pytest.fixture(scope="module", params=["docker", "venv"])
@@ -54,12 +61,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def ran(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """matrix.yaml through an engine, in a store that was empty. The minutes are printed, never judged: machines differ."""
+    """matrix.yaml through an engine, in a store that was empty. Its minutes are printed, never judged: machines differ."""
     folder = tmp_path_factory.mktemp(engine)
     folder.chmod(0o755)
-    start = time.monotonic()
     done = harness(folder, engine)
-    print(f"{engine}: {(time.monotonic() - start) / 60:.1f} min\n{done.stderr[-4000:]}")
     assert done.returncode == 0, done.stderr
     return Outcome(folder, json.loads((folder / "reports" / "results.json").read_text("utf-8"))["cells"])
 
