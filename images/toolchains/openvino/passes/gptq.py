@@ -33,8 +33,7 @@ CARD = PassCard(
 def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
     """Compress every matrix, layer after layer, each calibrated on what the compressed ones before it give.
 
-    The paper's block of columns is the group here, so that a group's scale is chosen after all corrections from the groups
-    before it. Raises ConversionError where ``group_size`` divides not all of the widths.
+    Raises ConversionError where ``group_size`` divides not all of the widths.
     """
     from calibration import feeds
     from weights import read, write_int4
@@ -44,9 +43,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
     context.progress(0.1, f"calibrating on {len(rows)} rows")
     advanced = nncf.AdvancedCompressionParameters(
-        gptq_params=nncf.AdvancedGPTQParameters(
-            damp_percent=parameters["damping"], block_size=parameters["group_size"], subset_size=len(rows)
-        )
+        gptq_params=nncf.AdvancedGPTQParameters(damp_percent=parameters["damping"], subset_size=len(rows))
     )
     scales = parameters["scale_estimation"]
     return write_int4(
