@@ -73,8 +73,20 @@ class Adapter:
             feed |= self._sequence(inputs["input_ids"], inputs["input_ids"].shape[1], keep=0)
             feed |= self._empty_cache(len(inputs["input_ids"]))
         feed = {name: feed[name].astype(kind, copy=False) for name, kind in self.types.items()}
+        if self.device != "cpu":
+            return {"logits": self._run_bound(feed)}
         (logits,) = self.session.run(["logits"], feed)
         return {"logits": logits}
+
+    def _run_bound(self, feed: Arrays) -> Array:
+        """One run on a GPU: inputs are copied there once, and of the outputs nothing but the logits comes back."""
+        binding = self.session.io_binding()
+        for name, array in feed.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        binding.bind_output("logits", "cpu")
+        self.session.run_with_iobinding(binding)
+        logits: Array = binding.get_outputs()[0].numpy()
+        return logits
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Fill a new cache; only the last position goes through the language-model head."""
