@@ -76,6 +76,20 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("toolchain", sorted(folder.name for folder in Path("tests/passes").iterdir() if folder.is_dir()))
+def passes(session: nox.Session, toolchain: str) -> None:
+    """Test the compression passes of a toolchain in its own locked environment: nox -s "passes(toolchain='torch')"."""
+    lock = Path("images", "toolchains", toolchain, "requirements.txt")
+    mark = Path(session.virtualenv.location) / "installed.txt"
+    if not mark.exists() or mark.read_text("utf-8") != lock.read_text("utf-8"):
+        session.install("--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock))
+        session.install("--quiet", "pytest")
+        mark.write_text(lock.read_text("utf-8"), "utf-8")
+    environment = {"PYTHONPATH": ".", "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", "TF_USE_LEGACY_KERAS": "1"}
+    session.run("python", "-m", "pytest", f"tests/passes/{toolchain}", *session.posargs, env=environment)
+
+
+@nox.session
 def acceptance(session: nox.Session) -> None:
     """Run the whole default matrix from nothing with every engine, then every mode of every runtime. Takes an hour."""
     install(session, "test")

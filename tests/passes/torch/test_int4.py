@@ -10,7 +10,7 @@ import torch
 
 from harness.toolchain.grouped import Grouped, pack, unpack
 
-IMAGES = Path(__file__).parents[2] / "images"
+IMAGES = Path(__file__).parents[3] / "images"
 
 
 def load(file: str) -> ModuleType:

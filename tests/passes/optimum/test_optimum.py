@@ -11,7 +11,7 @@ import transformers
 
 from harness.making import Artifact, Context, ConversionError
 
-IMAGE = Path(__file__).parents[2] / "images/toolchains/optimum"
+IMAGE = Path(__file__).parents[3] / "images/toolchains/optimum"
 sys.path.append(str(IMAGE))
 CONTEXT = Context(0, 2, "token-classification", lambda fraction, message: None)
 

@@ -27,7 +27,7 @@ from harness.tasks import _storage
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.steps import compress
 
-IMAGE = Path(__file__).parents[2] / "images" / "toolchains" / "torch"
+IMAGE = Path(__file__).parents[3] / "images" / "toolchains" / "torch"
 BERT, CNN, LLAMA = "token-classification", "image-classification", "text-generation"
 SENTENCES = 24
 

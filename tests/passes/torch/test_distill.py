@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForTokenClassification, ResNetConfig, R
 
 from harness.making import ConversionError
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "images/toolchains/torch")]
+sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
 from distillation import Distillation  # noqa: E402
 from students import blocks, narrower, parameters, shallower  # noqa: E402

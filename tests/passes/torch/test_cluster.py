@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForTokenClassification
 
 from harness.making import Artifact, Context, ConversionError, Made
 
-IMAGE = Path(__file__).parents[2] / "images/toolchains/torch"
+IMAGE = Path(__file__).parents[3] / "images/toolchains/torch"
 sys.path[:0] = [str(IMAGE)]
 
 import palette  # noqa: E402

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from harness.making import Artifact, Context, ConversionError, Made
 from harness.tasks import _storage
 
-IMAGE = Path(__file__).parents[2] / "images/toolchains/llmcompressor"
+IMAGE = Path(__file__).parents[3] / "images/toolchains/llmcompressor"
 sys.path[:0] = [str(IMAGE)]
 
 from passes import sparsegpt, wanda  # noqa: E402

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from harness.making import Artifact, Context, ConversionError
 
-sys.path.append(str(Path(__file__).parents[2] / "images/toolchains/tensorflow"))
+sys.path.append(str(Path(__file__).parents[3] / "images/toolchains/tensorflow"))
 
 # As the passes set them: later, TensorFlow takes no other number.
 tf.config.threading.set_intra_op_parallelism_threads(2)
