@@ -115,11 +115,11 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
     for key, patterns in (("exclude", matrix.exclude), ("include", matrix.include)):
         for index, pattern in enumerate(patterns):
             for axis, names in known.items():
-                value = getattr(pattern, axis)
-                if value is not None and value not in names:
-                    problem = f"{key} names the unknown {axis} {value!r}"
-                    yield Mistake((key, index, axis), problem, did_you_mean(value, names))
-            task_names = [models[pattern.model].task] if pattern.model in models else tasks.names()
+                for value in pattern.names(axis):
+                    if value not in names:
+                        problem = f"{key} names the unknown {axis} {value!r}"
+                        yield Mistake((key, index, axis), problem, did_you_mean(value, names))
+            task_names = [models[name].task for name in pattern.names("model") if name in models] or tasks.names()
             fields = sorted({name for task in task_names if task in tasks.names() for name in tasks.get(task).WORKLOAD})
             for name in pattern.workload or {}:
                 if name not in fields:

@@ -64,7 +64,7 @@ def idle_includes(matrix: Matrix) -> list[int]:
     return [
         index
         for index, include in enumerate(matrix.include)
-        if None in (include.model, include.method, include.runtime)
+        if not (include.names("model") and include.names("method") and include.names("runtime"))
         and not any(_agrees(cell, include) for cell in originals)
     ]
 
@@ -96,11 +96,9 @@ def _complete(task: str, workload: Mapping[str, int]) -> Workload:
 def _agrees(cell: Cell, pattern: Pattern) -> bool:
     if pattern.workload is not None and not pattern.workload.items() <= dict(cell.workload).items():
         return False
-    return (
-        pattern.model in (None, cell.model)
-        and pattern.method in (None, cell.method)
-        and pattern.runtime in (None, cell.runtime)
-        and pattern.device in (None, cell.device)
+    return all(
+        getattr(cell, axis) in (pattern.names(axis) or [getattr(cell, axis)])
+        for axis in ("model", "method", "runtime", "device")
     )
 
 
@@ -111,10 +109,9 @@ def _with(cell: Cell, include: Include) -> Cell:
 
 def _new(matrix: Matrix, include: Include) -> Iterator[Cell]:
     """New cells of an entry that agrees with none; it must name model, method and runtime (the spec checks that)."""
-    if include.model is None or include.method is None or include.runtime is None:
-        return
-    model = next(model for model in matrix.models if model.name == include.model)
-    workloads = workloads_of(matrix, model) if include.workload is None else [_complete(model.task, include.workload)]
-    for workload in workloads:
-        cell = Cell(include.model, include.method, include.runtime, include.device or "cpu", workload)
-        yield _with(cell, include)
+    given = include.workload
+    for model in (model for model in matrix.models if model.name in include.names("model")):
+        workloads = workloads_of(matrix, model) if given is None else [_complete(model.task, given)]
+        names = product(*(include.names(axis) for axis in ("method", "runtime")), include.names("device") or ["cpu"])
+        for workload, (method, runtime, device) in product(workloads, names):
+            yield _with(Cell(model.name, method, runtime, device, workload), include)

@@ -156,13 +156,18 @@ class Report(_Part):
 
 
 class Pattern(_Part):
-    """Picks combinations: those that agree with every key that is given."""
+    """Picks combinations: those that agree with every key that is given; of a list any value will do."""
 
-    model: str | None = None
-    method: str | None = None
-    runtime: str | None = None
-    device: str | None = None
+    model: str | list[str] | None = None
+    method: str | list[str] | None = None
+    runtime: str | list[str] | None = None
+    device: str | list[str] | None = None
     workload: Workload | None = None
+
+    def names(self, axis: str) -> list[str]:
+        """The values given for ``model``, ``method``, ``runtime`` or ``device``; empty where any will do."""
+        value = getattr(self, axis)
+        return [] if value is None else value if isinstance(value, list) else [value]
 
 
 class Include(Pattern):

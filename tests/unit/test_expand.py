@@ -119,6 +119,21 @@ def test_include_brings_back_what_exclude_removed() -> None:
     assert [cell.runtime for cell in cells(data, exclude=[{"runtime": "null"}], include=[entry])] == ["pytorch", "null"]
 
 
+def test_of_a_list_in_a_pattern_any_value_will_do() -> None:
+    data = {"models": [{"name": "a", **MODEL}], "methods": ["original", "fp16"], "runtimes": ["pytorch", "onnxruntime"]}
+    left = cells(data, exclude=[{"method": ["fp16", "int4"], "runtime": ["pytorch", "null"]}])
+    assert [(cell.method, cell.runtime) for cell in left] == [
+        ("original", "pytorch"),
+        ("original", "onnxruntime"),
+        ("fp16", "onnxruntime"),
+    ]
+    made = cells(data, include=[{"model": "a", "method": ["original", "fp16"], "runtime": ["null"]}])[4:]
+    assert [(cell.method, cell.runtime, cell.device) for cell in made] == [
+        ("original", "null", "cpu"),
+        ("fp16", "null", "cpu"),
+    ]
+
+
 def test_later_includes_add_to_earlier_ones() -> None:
     data = {"models": [{"name": "a", **MODEL}], "methods": ["original"], "runtimes": ["pytorch"]}
     (cell,) = cells(data, include=[{"rounds": 5}, {"max_seconds": 2.0}, {"rounds": 7}])
