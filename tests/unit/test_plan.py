@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards import Form, Parameter
+from harness.cards import Form, Parameter, PassCard
 from harness.catalog import GPU, load_catalog
 from harness.matrix import load
 from harness.matrix.formats import NoRoute, route
@@ -13,7 +13,8 @@ from harness.matrix.plan import Plan, Planner
 from harness.matrix.spec import PassUse
 
 CATALOG = load_catalog()
-DEFAULT = (Path(__file__).parents[2] / "matrix.yaml").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+DEFAULT = (ROOT / "matrix.yaml").read_text("utf-8")
 TEXT = """
 models:
   - name: smollm2-135m
@@ -217,3 +218,23 @@ def test_the_harness_s_own_cost_is_measured_on_a_model_that_null_can_read() -> N
     plan = planned(text)
     assert plan.overhead
     assert "smollm2-135m" in plan.steps[plan.overhead[0]].title
+
+
+def test_nothing_that_is_made_has_seen_what_it_is_evaluated_on() -> None:
+    text = (ROOT / "examples" / "methods.yaml").read_text("utf-8")
+    plan = Planner(load.parse(text, "methods.yaml", CATALOG), CATALOG, "docker", DEVICES, str).plan()
+    making = {key for planned in plan.cells if planned.artifact for key in plan.upstream([planned.artifact])}
+    seen = [step.spec["split"] for key, step in plan.steps.items() if key in making and step.kind == "prepare"]
+    assert seen
+    assert set(seen) == {"train"}
+
+
+def test_passes_that_train_or_calibrate_say_so_and_no_other_is_given_data() -> None:
+    text = (ROOT / "examples" / "methods.yaml").read_text("utf-8")
+    plan = Planner(load.parse(text, "methods.yaml", CATALOG), CATALOG, "docker", DEVICES, str).plan()
+    cards = {(tool.card.name, tool.image.name.split("/")[1]): tool.card for tool in CATALOG.passes}
+    for step in plan.steps.values():
+        if step.kind == "compress":
+            card = cards[step.spec["pass"], step.spec["toolchain"]]
+            assert isinstance(card, PassCard)
+            assert ("calibration" in step.inputs) is card.needs_training_data
