@@ -21,7 +21,7 @@ HEADLINES: Mapping[str, Callable[[Any], str]] = {
     "layers_removed": str,
     "share_of_parameters_removed": _percent,
     "sparsity": _percent,
-    "share_of_2_4_groups": _percent,
+    "share_of_groups_in_pattern": _percent,
     "max_distinct_values_per_tensor": str,
     "share_of_weights_quantized": _percent,
     "bits_per_weight": lambda value: numbers.number(float(value)),

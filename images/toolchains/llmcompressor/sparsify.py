@@ -49,7 +49,11 @@ def prune(modifier: Any, source: Artifact, out: Path, parameters: Mapping[str, A
     copy_companions(source, out)
     pruned = {f"{name}.weight": module.weight.detach().contiguous() for name, module in layers.items()}
     _write(source, out, pruned)
-    effect = {"examples": len(examples), **_effect(source, out, list(pruned)), **_parity(model.eval(), out, context)}
+    effect = {
+        "examples": len(examples),
+        **_effect(source, out, list(pruned), parameters["pattern"]),
+        **_parity(model.eval(), out, context),
+    }
     return Made([WEIGHTS], effect=effect)
 
 
@@ -100,7 +104,7 @@ def _write(source: Artifact, out: Path, pruned: Mapping[str, Any]) -> None:
     save_file({**tensors, **pruned}, out / WEIGHTS, {"format": "pt"})
 
 
-def _effect(source: Artifact, out: Path, names: list[str]) -> dict[str, Any]:
+def _effect(source: Artifact, out: Path, names: list[str], pattern: str) -> dict[str, Any]:
     """Zeros, counted in the written file; raises ConversionError where no layer holds more than before."""
     from safetensors.torch import load_file
 
@@ -111,15 +115,17 @@ def _effect(source: Artifact, out: Path, names: list[str]) -> dict[str, Any]:
         raise ConversionError("no linear layer lost a weight: raise sparsity")
     numbers = sum(after[name].numel() for name in names)
     whole = sum(tensor.numel() for tensor in after.values())
-    fours = [after[name].flatten().view(-1, 4) for name in names if after[name].shape[-1] % 4 == 0]
-    kept = sum(int(((group == 0).sum(1) >= 2).sum()) for group in fours)
-    return {
+    effect = {
         "tensors_pruned": len(changed),
         "sparsity": round(sum(zeros.values()) / numbers, 4),
         "lowest_tensor_sparsity": round(min(zeros[name] / after[name].numel() for name in names), 4),
         "sparsity_of_whole_model": round(sum(int((tensor == 0).sum()) for tensor in after.values()) / whole, 4),
-        "share_of_2_4_groups": round(kept / max(1, sum(len(group) for group in fours)), 4),
     }
+    if pattern == "2:4":
+        fours = [after[name].flatten().view(-1, 4) for name in names if after[name].shape[-1] % 4 == 0]
+        kept = sum(int(((group == 0).sum(1) >= 2).sum()) for group in fours)
+        effect["share_of_groups_in_pattern"] = round(kept / max(1, sum(len(group) for group in fours)), 4)
+    return effect
 
 
 def _parity(model: Any, out: Path, context: Context) -> dict[str, float]:

@@ -67,7 +67,7 @@ def test_half_of_every_layer_is_zero_and_the_tied_head_is_not(
 
 def test_two_of_four_neighbours_are_zero_everywhere(artifact: Artifact, context: Context) -> None:
     made, _ = pruned(wanda, artifact, context, pattern="2:4")
-    assert made.effect["share_of_2_4_groups"] == 1
+    assert made.effect["share_of_groups_in_pattern"] == 1
 
 
 def test_wanda_leaves_the_weights_that_stay_as_they_were(artifact: Artifact, context: Context) -> None:

@@ -78,8 +78,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     student.save_pretrained(out)
     written = load_model(out, context.task)
     effect = {
-        "layers_before": blocks(teacher),
-        "layers": blocks(written),
+        "layers_removed": blocks(teacher) - blocks(written),
         "parameters_before": count(teacher),
         "parameters": count(written),
         "share_of_parameters_removed": round(1 - count(written) / count(teacher), 4),
