@@ -129,7 +129,8 @@ class Stopped(Exception):
 class ImageBuilder:
     """Finds and builds images with one Docker Engine; contexts, wheels and logs lie below ``work``.
 
-    ``stopped``, once set from another thread, ends a build at the next line that it prints.
+    ``stopped``, once set from another thread, ends builds at the next line that they print. Several images may be made at
+    the same time.
     """
 
     def __init__(self, client: DockerClient, work: Path, stopped: threading.Event | None = None) -> None:
@@ -137,6 +138,7 @@ class ImageBuilder:
         self.work = work
         self._stopped = stopped or threading.Event()
         self._cache = WheelCache(work / "wheels")
+        self._making_base, self._compiling = threading.Lock(), threading.Lock()  # what images share is made once
 
     @cached_property
     def _target(self) -> Target:
@@ -156,9 +158,13 @@ class ImageBuilder:
         """Build what is missing; return the engine's id. Raises BuildFailed, EnvironmentProblem, or Stopped."""
         if found := self.find(image):
             return found
-        base = self.ensure_base(image.path.parent.parent / "base", say)
+        with self._making_base:
+            base = self.ensure_base(image.path.parent.parent / "base", say)
         wheels = self._cache.fetch(image.requirements, self._target, say)
-        compiled = [self._compile(source, base, say) for source in image.compiled]
+        compiled = []
+        if image.compiled:
+            with self._compiling:
+                compiled = [self._compile(source, base, say) for source in image.compiled]
         context = self.work / "contexts" / image.slug
         context.parent.mkdir(parents=True, exist_ok=True)
         assemble_context(image, wheels, compiled, base, context)

@@ -32,7 +32,7 @@ from harness.orchestrator.schedule import Task, side_by_side
 from harness.orchestrator.store import Entry, Store
 from harness.results import Status
 
-SIDE_BY_SIDE = 2  # steps that are not measured: while one reads, imports or traces, the other computes
+SIDE_BY_SIDE = 2  # builds, and steps that are not measured: while one reads, imports or traces, the other computes
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Run:
     def _side_by_side(self, tasks: Sequence[Task]) -> None:
         memory = psutil.virtual_memory().total
         steps = SIDE_BY_SIDE if SIDE_BY_SIDE * self.plan.matrix.limits.memory <= memory else 1
-        side_by_side(tasks, {"download": 1, "build": 1, "step": steps}, self.interrupts.check)
+        side_by_side(tasks, {"download": 1, "build": SIDE_BY_SIDE, "step": steps}, self.interrupts.check)
 
     def _tasks(self, steps: Iterable[Step]) -> list[Task]:
         return [
@@ -123,9 +123,12 @@ class Run:
         return sorted(steps, key=lambda step: (int(step.spec.get("round", 0)), draw.random()))
 
     def _builds(self, images: Iterable[Image]) -> list[Task]:
-        """Fetching and building every image, each a task of its own: the next is fetched while one is built."""
+        """Fetching and building every image, each a task of its own: the next is fetched while others are built.
+
+        What compiles a package takes longest, so it begins first; only one image of those that need the same wheel.
+        """
         tasks = []
-        for image in images:
+        for image in sorted(images, key=lambda image: image.kind == "runtimes" or not image.compiled):
             fetch, build = f"fetch {image.name}", f"build {image.name}"
             tasks.append(Task(fetch, "download", frozenset(), partial(self._prepare_image, image, self._fetch_image)))
             tasks.append(

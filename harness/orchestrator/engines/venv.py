@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,10 @@ class VenvEngine(ProcessEngine):
         "venv engine: environments share files by hard links, so mapped libraries may be warm in the page cache",
     )
 
+    def __init__(self, work: Path) -> None:
+        super().__init__(work)
+        self._compiling = threading.Lock()
+
     def missing(self, image: Image) -> bool:
         """Whether the environment is not there, or was not finished."""
         return not _usable(self._folder(image))
@@ -46,10 +51,13 @@ class VenvEngine(ProcessEngine):
             wheels = WheelCache(self.work / "wheels")
             wheels.fetch(image.requirements, HOST, say)
             logs = self.work / "logs"
-            compiled = [
-                compiling.on_this_machine(source, wheels, logs / f"build-wheels-{source.package}.log", say)
-                for source in image.compiled
-            ]
+            compiled = []
+            if image.compiled:
+                with self._compiling:  # two images may need the same package
+                    compiled = [
+                        compiling.on_this_machine(source, wheels, logs / f"build-wheels-{source.package}.log", say)
+                        for source in image.compiled
+                    ]
             say(f"making the virtual environment of {image.name}")
             self._make(image, folder, wheels.folder, compiled)
         self._code(image)
