@@ -1,8 +1,9 @@
 """Run a plan: make what is missing, in an order that is fair to what is measured, and lose nothing that is done.
 
 Images and conversions come first, side by side, for hardly one of them keeps two cores busy; then, each alone on the machine,
-the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all alike; then evaluation, side by side.
-One bad step never stops the others: what depends on it inherits its reason.
+the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all alike; then evaluation, one by one as
+well: runtimes whose threads spin take longer side by side than one after the other. One bad step never stops the others: what
+depends on it inherits its reason.
 """
 
 from __future__ import annotations
@@ -90,14 +91,13 @@ class Run:
         self.engine.reap()
         self.progress.begin(len(missing), self._history.total(missing))
         try:
-            evaluations = [step for step in missing if step.kind == "evaluate"]
-            preparation = [step for step in missing if not step.measures and step.kind != "evaluate"]
             images = [self.catalog.images[name] for name in self.plan.images(step.key for step in missing)]
+            preparation = [step for step in missing if step.kind not in ("measure", "evaluate")]
             self._side_by_side([*self._builds(images), *self._tasks(preparation)])
-            for step in self._shuffled(step for step in missing if step.measures):
+            rounds = self._shuffled(step for step in missing if step.measures)
+            for step in [*rounds, *(step for step in missing if step.kind == "evaluate")]:
                 self.interrupts.check()
                 self._run(step)
-            self._side_by_side(self._tasks(evaluations))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 cure = "free some space, or `harness clean`; what is done is kept: run the same command again"
