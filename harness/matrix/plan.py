@@ -137,9 +137,9 @@ class Planner:
                 cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}"
             )
         if method.search:
-            passes = self.chosen.get(cell.id, NOT_SEARCHED)
+            passes = self.devices.get(cell.device) or self.chosen.get(cell.id, NOT_SEARCHED)
             if isinstance(passes, str):
-                status = "skipped" if passes == NOT_SEARCHED else "unsupported"
+                status = "unsupported" if cell.id in self.chosen else "skipped"
                 return PlannedCell(cell, model.task, status=status, reason=passes)
             method = Method(name=method.name, passes=list(passes))
         try:

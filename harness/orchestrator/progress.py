@@ -71,7 +71,7 @@ class Plain:
 
     def begin(self, steps: int, seconds: float) -> None:
         """Say how much there is to do."""
-        self._total = steps
+        self._total, self._count = steps, 0
         self.say(f"{steps} steps to run, about {duration(seconds)}")
 
     def step(self, step: Step) -> None:
@@ -150,7 +150,9 @@ class Tty:
         self._last = 0.0
 
     def begin(self, steps: int, seconds: float) -> None:
-        """Show the bar."""
+        """Show the bar, in place of that of an earlier run."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
         self._bar.start()
         self._task = self._bar.add_task("", total=steps, rest=f"about {duration(seconds)}")
 

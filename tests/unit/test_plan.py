@@ -238,3 +238,24 @@ def test_passes_that_train_or_calibrate_say_so_and_no_other_is_given_data() -> N
             card = cards[step.spec["pass"], step.spec["toolchain"]]
             assert isinstance(card, PassCard)
             assert ("calibration" in step.inputs) is card.needs_training_data
+
+
+SEARCH = TEXT.replace(
+    "methods: [original, fp16, bf16, int8-dynamic]",
+    "methods: [{name: auto, search: {choices: [[fp16, int8-dynamic]]}}]",
+).replace("devices: [cpu]", "devices: [cpu, cuda]")
+
+
+def test_an_automatic_cell_has_the_passes_that_were_chosen_for_it_or_says_why_not() -> None:
+    found = "digits-cnn/auto/pytorch/cpu/b1-i32"
+    lost = "digits-cnn/auto/onnxruntime/cpu/b1-i32"
+    chosen = {found: (PassUse(name="fp16"),), lost: "none of 3 combinations keeps quality_drop <= 0"}
+    matrix = load.parse(SEARCH, "matrix.yaml", CATALOG)
+    plan = Planner(matrix, CATALOG, "docker", DEVICES, str, chosen=chosen).plan()
+    cells = {planned.cell.id: planned for planned in plan.cells}
+    assert "compress digits-cnn: fp16 by torch" in titles(plan, found)
+    assert (cells[lost].status, cells[lost].reason) == ("unsupported", chosen[lost])
+    not_yet = cells["minilm-ner/auto/pytorch/cpu/b1-s32"]
+    assert (not_yet.status, not_yet.reason) == ("skipped", "its passes are chosen by measuring, when the matrix runs")
+    absent = cells["digits-cnn/auto/pytorch/cuda/b1-i32"]
+    assert (absent.status, absent.reason) == ("skipped", "no NVIDIA driver")
