@@ -242,7 +242,7 @@ def test_passes_that_train_or_calibrate_say_so_and_no_other_is_given_data() -> N
 
 SEARCH = TEXT.replace(
     "methods: [original, fp16, bf16, int8-dynamic]",
-    "methods: [{name: auto, search: {choices: [[fp16, int8-dynamic]]}}]",
+    "methods: [original, {name: auto, search: {choices: [[fp16, int8-dynamic]]}}]",
 ).replace("devices: [cpu]", "devices: [cpu, cuda]")
 
 
