@@ -13,7 +13,7 @@ from harness.results import Artifact
 
 
 def _percent(value: Any) -> str:
-    return f"{numbers.number(100 * float(value))} %"
+    return f"{100 * float(value):.1f}".removesuffix(".0") + " %"
 
 
 #: What passes record of their effect, in the order in which a row tells it; all else is in the row's details.

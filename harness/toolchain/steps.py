@@ -64,7 +64,17 @@ def export(spec: Spec, out: Path, context: Context) -> None:
     require_weights(out, made)
     entry = {"name": card.name, "toolchain": spec["toolchain"], "effect": made.effect, "source": card.source}
     exports = [*source.manifest.get("exports", []), entry]
-    _finish({**source.manifest, **_form(card.result(source.form)), "exports": exports}, made, out)
+    growth = sum((out / name).stat().st_size for name in made.weights) / sum(f.stat().st_size for f in source.weights)
+    passes = [_in_new_file(each, growth) for each in source.manifest["passes"]]
+    _finish({**source.manifest, **_form(card.result(source.form)), "exports": exports, "passes": passes}, made, out)
+
+
+def _in_new_file(done: Mapping[str, Any], growth: float) -> Mapping[str, Any]:
+    """A pass's record after an export: bits per weight are those of the new file, whose embeddings may be wider."""
+    effect = done["effect"]
+    if "bits_per_weight" not in effect:
+        return done
+    return {**done, "effect": {**effect, "bits_per_weight": round(growth * effect["bits_per_weight"], 3)}}
 
 
 KINDS: Mapping[str, Callable[[Spec, Path, Context], None]] = {

@@ -17,12 +17,12 @@ def told(artifact: Artifact | None) -> list[str]:
 
 
 def test_headlines_come_in_one_order_whatever_order_the_pass_used() -> None:
-    assert told(made({"bits_per_weight": 4.5, "tensors": 3, "sparsity": 0.5})) == ["50.0 % zeros", "4.50 bits a weight"]
+    assert told(made({"bits_per_weight": 4.5, "tensors": 3, "sparsity": 0.5})) == ["50 % zeros", "4.50 bits/weight"]
 
 
 def test_of_two_passes_that_measured_the_same_the_later_is_told() -> None:
     first, second = {"bits_per_weight": 16.0, "sparsity": 0.5}, {"bits_per_weight": 8.1}
-    assert told(made(first, second)) == ["50.0 % zeros", "8.10 bits a weight"]
+    assert told(made(first, second)) == ["50 % zeros", "8.10 bits/weight"]
 
 
 def test_what_a_method_did_not_do_is_not_told() -> None:
