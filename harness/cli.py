@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.errors import HarnessError, UsageError
+from harness.errors import Exit, HarnessError, UsageError
 
 WORK = Path(".matrix")
 
@@ -156,6 +156,34 @@ def report(out: Path, as_json: bool) -> None:
         click.echo(json.dumps({"report": str(out / "index.html")}))
     else:
         click.echo(f"wrote {out / 'index.html'} and {out / 'README.md'}", err=True)
+
+
+@main.command()
+@click.argument("before")
+@click.argument("after", default="reports/results.json")
+@click.option(
+    "--threshold", default=0.05, show_default=True, type=click.FloatRange(0, 1), help="Relative change that counts."
+)
+@_json_option
+def compare(before: str, after: str, threshold: float, as_json: bool) -> None:
+    """Compare two runs: results files, or git revisions that hold reports/results.json. Prints Markdown for a pull request.
+
+    \b
+    examples:
+      harness compare origin/main
+      harness compare before.json after.json --threshold 0.1
+
+    Exit codes: 0 nothing got worse; 1 a cell got slower, larger, worse or broken beyond the threshold; 2 no such results.
+    """
+    from harness.report import compare as comparing
+
+    found = comparing.compare(comparing.load(before), comparing.load(after), threshold)
+    if as_json:
+        facts = [{"id": change.after.id, **change.signs} for change in found.changes if change.signs]
+        click.echo(json.dumps({"changes": facts, "only_before": found.only_before, "only_after": found.only_after}))
+    else:
+        click.echo(comparing.as_markdown(found), nl=False)
+    sys.exit(int(Exit.CELLS_FAILED if found.regressed else Exit.OK))
 
 
 @main.command()

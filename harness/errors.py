@@ -12,7 +12,6 @@ class Exit(IntEnum):
     CELLS_FAILED = 1
     USAGE = 2
     ENVIRONMENT = 3
-    REGRESSION = 4
     INTERRUPTED = 130
 
 

@@ -232,8 +232,16 @@ class Results(Record):
 def read(file: Path) -> Results | None:
     """Results of an earlier run, or None where there are none of this schema."""
     try:
-        return Results.model_validate_json(file.read_bytes())
-    except (OSError, ValueError):
+        return parse(file.read_bytes())
+    except OSError:
+        return None
+
+
+def parse(content: bytes) -> Results | None:
+    """The results in a text of JSON, or None where it holds none of this schema."""
+    try:
+        return Results.model_validate_json(content)
+    except ValueError:
         return None
 
 

@@ -164,7 +164,7 @@ def _row(
         weights_ratio=_ratio(baseline.weights_bytes, cell.weights_bytes),
         ram_ratio=_ratio(baseline.ram_bytes, cell.ram_bytes),
         vram_ratio=_ratio(baseline.vram_bytes, cell.vram_bytes),
-        quality=_difference(cell, baseline),
+        quality=difference(cell, baseline),
         missing=missing,
     )
 
@@ -183,7 +183,8 @@ def _ratio(baseline: int | None, value: int | None) -> float | None:
     return baseline / value if baseline and value else None
 
 
-def _difference(cell: Cell, baseline: Cell) -> Difference | None:
+def difference(cell: Cell, baseline: Cell) -> Difference | None:
+    """Quality of a cell minus that of another, where both have the same metric."""
     ours, theirs = cell.quality, baseline.quality
     if not ours or not theirs or ours.metric != theirs.metric:
         return None

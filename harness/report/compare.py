@@ -1,0 +1,182 @@
+"""Two runs beside each other: what got faster, slower, smaller, larger, better or worse, and whether that is a regression.
+
+Speeds and memory are compared only where both runs come from the same machine; sizes and quality anywhere.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import stats
+from harness.errors import UsageError
+from harness.report import numbers
+from harness.report.markdown import escape, shorten
+from harness.report.table import Difference, difference
+from harness.results import SCHEMA_VERSION, Cell, Results, Status, parse
+
+What = Literal["status", "speed", "weights", "ram", "quality"]
+
+SIGNIFICANT = 0.05  # of p-values, after Holm's correction over all cells of the comparison
+WORDS: Mapping[What, tuple[str, str]] = {  # for the better, for the worse
+    "status": ("works again", "broken"),
+    "speed": ("faster", "slower"),
+    "weights": ("smaller", "larger"),
+    "ram": ("less RAM", "more RAM"),
+    "quality": ("better", "worse"),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell in both runs. Ratios are before / after: above 1 is for the better."""
+
+    before: Cell
+    after: Cell
+    speed: stats.Comparison | None
+    p: float | None  # of "no difference in speed", after Holm's correction
+    weights: float | None
+    ram: float | None
+    quality: Difference | None
+    signs: Mapping[What, bool]  # what changed beyond the threshold, and whether for the better
+
+    @property
+    def regressions(self) -> list[What]:
+        """What changed for the worse."""
+        return [what for what, better in self.signs.items() if not better]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All cells of two runs."""
+
+    changes: tuple[Change, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    same_machine: bool
+    threshold: float
+
+    @property
+    def regressed(self) -> list[Change]:
+        """The cells that got worse in anything."""
+        return [change for change in self.changes if change.regressions]
+
+
+def compare(before: Results, after: Results, threshold: float = 0.05) -> Comparison:
+    """Compare cells by their ids; a relative change of size, memory or speed counts from ``threshold`` on.
+
+    A speed must differ significantly besides (Welch on the logs of round medians, Holm over all cells), a quality by an
+    interval of the difference that does not hold zero.
+    """
+    old, new = ({cell.id: cell for cell in results.cells} for results in (before, after))
+    shared = [id for id in new if id in old]
+    same_machine = before.environment.host == after.environment.host
+    speeds = {id: _speed(old[id], new[id]) for id in shared if same_machine}
+    tested = {id: speed for id, speed in speeds.items() if speed and speed.p is not None}
+    adjusted = dict(zip(tested, stats.holm([speed.p or 0.0 for speed in tested.values()]), strict=True))
+    changes = tuple(
+        _change(old[id], new[id], speeds.get(id), adjusted.get(id), same_machine, threshold) for id in shared
+    )
+    gone, come = (tuple(id for id in one if id not in other) for one, other in ((old, new), (new, old)))
+    return Comparison(changes, gone, come, same_machine, threshold)
+
+
+def load(text: str, inside: str = "reports/results.json") -> Results:
+    """Results of a file, or of ``inside`` at a git revision. Raises UsageError where there are none of this schema."""
+    if Path(text).exists():
+        content = Path(text).read_bytes()
+    else:
+        shown = subprocess.run(["git", "show", f"{text}:{inside}"], capture_output=True, check=False)
+        if shown.returncode:
+            raise UsageError(f"{text} is neither a file nor a git revision with {inside}", "name a results.json")
+        content = shown.stdout
+    found = parse(content)
+    if found is None:
+        raise UsageError(
+            f"{text} holds no results of schema {SCHEMA_VERSION}", "run the matrix with this version first"
+        )
+    return found
+
+
+def _change(
+    before: Cell, after: Cell, speed: stats.Comparison | None, p: float | None, same_machine: bool, threshold: float
+) -> Change:
+    weights = _ratio(before.weights_bytes, after.weights_bytes)
+    ram = _ratio(before.ram_bytes, after.ram_bytes) if same_machine else None
+    quality = difference(after, before)
+    signs: dict[What, bool] = {}
+    if (before.status is Status.OK) is not (after.status is Status.OK) and Status.SKIPPED not in (
+        before.status,
+        after.status,
+    ):
+        signs["status"] = after.status is Status.OK
+    if speed and p is not None and p < SIGNIFICANT:
+        signs |= _beyond("speed", speed.speedup, threshold)
+    signs |= _beyond("weights", weights, threshold) | _beyond("ram", ram, threshold)
+    if quality and quality.better is not None:
+        signs["quality"] = quality.better
+    return Change(before, after, speed, p, weights, ram, quality, signs)
+
+
+def _beyond(what: What, ratio: float | None, threshold: float) -> dict[What, bool]:
+    if ratio is None or 1 / (1 + threshold) <= ratio <= 1 + threshold:
+        return {}
+    return {what: ratio > 1}
+
+
+def _speed(before: Cell, after: Cell) -> stats.Comparison | None:
+    if not before.latency_ms or not after.latency_ms or Status.DIVERGED in (before.status, after.status):
+        return None
+    ours, theirs = ([each.median_ms for each in cell.latency_ms.rounds] for cell in (after, before) if cell.latency_ms)
+    return stats.compare(ours, theirs) if ours and theirs and min(*ours, *theirs) > 0 else None
+
+
+def _ratio(before: int | None, after: int | None) -> float | None:
+    return before / after if before and after else None
+
+
+# --- as Markdown, for a pull request ----------------------------------------------------------------------------------
+
+
+def as_markdown(found: Comparison) -> str:
+    """A line that sums up, a table of the cells that changed, worst first, and what cannot be compared."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Comparison) -> Iterator[str]:
+    counts = Counter(WORDS[what][not better] for change in found.changes for what, better in change.signs.items())
+    told = ", ".join(f"{count} {word}" for pair in WORDS.values() for word in pair if (count := counts[word]))
+    yield f"**{len(found.changes)} cells compared: {told or 'no change'}** (threshold {found.threshold:.0%})"
+    if not found.same_machine:
+        yield ""
+        yield "The runs come from different machines: speed and memory are not compared."
+    changed = sorted((c for c in found.changes if c.signs), key=lambda c: -len(c.regressions))
+    if changed:
+        yield ""
+        yield "| cell | change | speed | weights | RAM | quality |"
+        yield "| --- | --- | --- | --- | --- | --- |"
+        yield from map(_line, changed)
+    for title, ids in (("Only before", found.only_before), ("Only after", found.only_after)):
+        if ids:
+            yield ""
+            yield f"{title}: {', '.join(escape(shorten(id)) for id in ids)}"
+
+
+def _line(change: Change) -> str:
+    words = [WORDS[what][not better] for what, better in change.signs.items()]
+    told = ", ".join(f"**{word}**" if word in {w for _, w in WORDS.values()} else word for word in words)
+    if "status" in change.signs and change.after.reason:
+        told += f": {escape(shorten(change.after.reason))}"
+    speed = numbers.ratio(change.speed.speedup, change.speed.interval) if change.speed else numbers.DASH
+    quality = numbers.difference(change.quality.value, change.quality.interval) if change.quality else numbers.DASH
+    cells = [escape(shorten(change.after.id)), told, speed, _size(change.weights), _size(change.ram), quality]
+    return f"| {' | '.join(cells)} |"
+
+
+def _size(ratio: float | None) -> str:
+    """How the size changed, after over before."""
+    return f"{100 * (1 / ratio - 1):+.1f} %".replace("-", numbers.MINUS) if ratio else numbers.DASH
