@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import tasks
+from calibration import HEADS, calibrate, examples
+
 from harness.making import Artifact, Context, ConversionError, Made
 from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 #: The library's notation of a pattern; 0:0 is none.
 STRUCTURES = {"unstructured": "0:0", "2:4": "2:4"}
-#: Heads stay dense, as in both papers: where one is tied to the embedding, pruning it would prune that too.
-HEADS = ("lm_head", "classifier", "score")
+#: Heads stay dense, as in both papers.
 IGNORED = [rf"re:(.*\.)?{head}\.?$" for head in HEADS]  # the library puts a dot behind the name of a layer by itself
 
 
@@ -42,57 +40,18 @@ def prune(modifier: Any, source: Artifact, out: Path, parameters: Mapping[str, A
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and not name.endswith(HEADS)
     }
-    examples = _examples(context, parameters["samples"], parameters["sequence_length"])
-    context.progress(0.02, f"calibrating on {len(examples)} examples")
-    _oneshot(model, modifier, examples, len(layers), context)
+    rows = examples(context, parameters["samples"], parameters["sequence_length"])
+    calibrate(model, [modifier], rows, context)
     context.progress(0.9, "writing")
     copy_companions(source, out)
     pruned = {f"{name}.weight": module.weight.detach().contiguous() for name, module in layers.items()}
     _write(source, out, pruned)
     effect = {
-        "examples": len(examples),
+        "examples": len(rows),
         **_effect(source, out, list(pruned), parameters["pattern"]),
         **_parity(model.eval(), out, context),
     }
     return Made([WEIGHTS], effect=effect)
-
-
-def _examples(context: Context, wanted: int, length: int) -> list[dict[str, Any]]:
-    """Model inputs [1, up to ``length``] of training rows, in an order that the seed sets."""
-    import torch
-
-    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    chosen = random.Random(context.seed).sample(batches, min(wanted, len(batches)))
-    return [{name: torch.from_numpy(array[:, :length]) for name, array in batch.items()} for batch in chosen]
-
-
-def _oneshot(model: Any, modifier: Any, examples: list[dict[str, Any]], layers: int, context: Context) -> None:
-    """Run the modifier; its own log, a message for every layer, is the progress."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as the library would set it, with a warning
-    from llmcompressor import oneshot
-    from loguru import logger
-    from torch.utils.data import DataLoader
-
-    done = 0
-
-    def tell(message: Any) -> None:
-        nonlocal done
-        if message.startswith("Sparsifying"):
-            done += 1
-            context.progress(0.05 + 0.85 * done / layers, f"pruning layer {done} of {layers}")
-
-    logger.remove()
-    logger.add(tell, level="INFO", format="{message}")
-    # Examples are given one at a time, as they are: nothing is tokenized, padded or shuffled.
-    loader = DataLoader(examples, batch_size=1, collate_fn=lambda rows: rows[0])
-    oneshot(
-        model=model,
-        dataset=loader,
-        recipe=[modifier],
-        num_calibration_samples=len(examples),
-        shuffle_calibration_samples=False,
-        pipeline="sequential",
-    )
 
 
 def _write(source: Artifact, out: Path, pruned: Mapping[str, Any]) -> None:

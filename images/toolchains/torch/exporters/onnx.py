@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.cards import ExporterCard, Form
 from harness.making import Artifact, Context, Made
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.parity import Array, require_close, sample_inputs, source_logits
+from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
     name="onnx",
@@ -26,6 +24,7 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
 
     Raises ConversionError where the logits differ by more than rounding.
     """
+    import encoder_graph
     from decoder_graph import build, run
     from transformers import AutoConfig
 
@@ -35,23 +34,10 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     if context.task == "text-generation":
         extra = build(source.path, out)
     else:
-        _export_graph(model, sample_inputs(source.path, config, context.task, batch=2), out)
+        encoder_graph.write(model, sample_inputs(source.path, config, context.task, batch=2), out / "model.onnx")
         extra = {}
     context.progress(0.8, "comparing")
     unseen = sample_inputs(source.path, config, context.task, batch=3)
     difference = require_close(source_logits(model, unseen), run(out, unseen, extra))
     weights = [file.name for file in (out / "model.onnx", out / "model.onnx.data") if file.exists()]
     return Made(weights, effect={"max_abs_logit_difference": difference}, extra=extra)
-
-
-def _export_graph(model: Any, inputs: Mapping[str, Array], out: Path) -> None:
-    import torch
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-    from transformers.exporters import OnnxConfig, OnnxExporter
-
-    exporter = OnnxExporter()
-    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-    exported = exporter.export(model, tensors, OnnxConfig(dynamic=True, ort_fusions="cpu"))
-    # Stack traces of every node would outweigh the weights of a small model.
-    ClearMetadataAndDocStringPass()(exported.program)
-    exporter.save_program(exported.program, out / "model.onnx")
