@@ -1,0 +1,23 @@
+"""ONNX graphs of encoders and image models by transformers' exporter, with dynamic batch and sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.toolchain.parity import Array
+
+
+def write(model: Any, inputs: Mapping[str, Array], file: Path) -> None:
+    """Export ``model`` with ``inputs`` of any batch and length, its operators fused for ONNX Runtime."""
+    import torch
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from transformers.exporters import OnnxConfig, OnnxExporter
+
+    exporter = OnnxExporter()
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    exported = exporter.export(model, tensors, OnnxConfig(dynamic=True, ort_fusions="cpu"))
+    # Stack traces of every node would outweigh the weights of a small model.
+    ClearMetadataAndDocStringPass()(exported.program)
+    exporter.save_program(exported.program, file)
