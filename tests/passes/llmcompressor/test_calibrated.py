@@ -5,15 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness.making import Artifact, Context, ConversionError, Made
-from harness.tasks import _storage
 
 IMAGE = Path(__file__).parents[3] / "images/toolchains/llmcompressor"
 sys.path[:0] = [str(IMAGE)]
@@ -21,28 +17,6 @@ sys.path[:0] = [str(IMAGE)]
 from passes import sparsegpt, wanda  # noqa: E402
 
 HEAD = "model.embed_tokens.weight"  # tied
-
-
-@pytest.fixture
-def artifact(tmp_path: Path) -> Artifact:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlamaConfig(vocab_size=64, tie_word_embeddings=True, **sizes)
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "source")
-    words = Tokenizer(models.WordLevel({"<unk>": 0, "the": 1, "of": 2, "to": 3}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path / "source")
-    return Artifact(tmp_path / "source", {"extra": {}})
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    data = tmp_path / "calibration"
-    data.mkdir()
-    rows = np.random.default_rng(0).integers(0, 64, (8, 32))
-    values, offsets = _storage.flatten([list(row) for row in rows])
-    _storage.save(data, {"task": "text-generation", "window": 32}, {"input_ids": values, "offsets": offsets})
-    return Context(0, 2, "text-generation", lambda fraction, message: None, {"calibration": data})
 
 
 def pruned(
