@@ -28,8 +28,10 @@ _EAGER = RuntimeCard(
         Form("hf", "int8"),
         Form("hf", "clustered"),
         Form("hf", "int4"),
+        Form("hf", "torchao-int8"),
     ),
-    cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
+    # PyTorch's dynamically quantized linear layers have CPU kernels only; torchao is not in the image for GPUs.
+    cpu_only=(Form("hf", "int8"), Form("hf", "torchao-int8")),
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
     tasks=("text-generation", *_ONE_PASS),
@@ -123,7 +125,9 @@ class Adapter:
             self.arithmetic = "fp32"
         else:
             self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
-            self.arithmetic = NAMES[str(self.model.dtype).removeprefix("torch.")]
+            # Checkpoints of torchao say themselves whether activations are quantized as well.
+            own = manifest["extra"].get("arithmetic")
+            self.arithmetic = own or NAMES[str(self.model.dtype).removeprefix("torch.")]
         self.model.eval().requires_grad_(False).to(self.device)
         self.dtype = self.model.dtype
         self.known = set(inspect.signature(self.model.forward).parameters)
