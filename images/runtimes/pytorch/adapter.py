@@ -28,10 +28,8 @@ _EAGER = RuntimeCard(
         Form("hf", "int8"),
         Form("hf", "clustered"),
         Form("hf", "int4"),
-        Form("hf", "torchao-int8"),
     ),
-    # PyTorch's dynamically quantized linear layers have CPU kernels only; torchao is not in the image for GPUs.
-    cpu_only=(Form("hf", "int8"), Form("hf", "torchao-int8")),
+    cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
     tasks=("text-generation", *_ONE_PASS),
@@ -40,6 +38,18 @@ _EAGER = RuntimeCard(
 _PRECISIONS = ("fp32", "bf16", "fp16")
 CARDS = (
     _EAGER,
+    # Apart, for transformers imports torchao wherever it is installed: time and memory that no other row should pay for.
+    replace(
+        _EAGER,
+        name="pytorch-torchao",
+        summary="PyTorch eager, transformers models that torchao quantized",
+        loads=(Form("hf", "torchao-int8"),),
+        cpu_only=(),
+        devices=("cpu",),
+        source="https://huggingface.co/docs/transformers/quantization/torchao",
+        distributions=("torch", "transformers", "torchao", "safetensors", "numpy"),
+        variant="torchao",
+    ),
     replace(
         _EAGER,
         name="pytorch-torchscript",

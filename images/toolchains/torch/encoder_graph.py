@@ -10,14 +10,17 @@ from harness.toolchain.parity import Array
 
 
 def write(model: Any, inputs: Mapping[str, Array], file: Path) -> None:
-    """Export ``model`` with ``inputs`` of any batch and length, its operators fused for ONNX Runtime."""
+    """Export ``model`` with ``inputs`` of any batch and length.
+
+    Nothing is fused for ONNX Runtime, which finds the same fusions when it loads the graph: TensorRT could not read them.
+    """
     import torch
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     from transformers.exporters import OnnxConfig, OnnxExporter
 
     exporter = OnnxExporter()
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-    exported = exporter.export(model, tensors, OnnxConfig(dynamic=True, ort_fusions="cpu"))
+    exported = exporter.export(model, tensors, OnnxConfig(dynamic=True))
     # Stack traces of every node would outweigh the weights of a small model.
     ClearMetadataAndDocStringPass()(exported.program)
     exporter.save_program(exported.program, file)

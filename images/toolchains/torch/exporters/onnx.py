@@ -11,7 +11,7 @@ from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
     name="onnx",
-    summary="export to an ONNX graph with dynamic batch and sequence, fused for ONNX Runtime",
+    summary="export to an ONNX graph with dynamic batch and sequence",
     accepts=(Form("hf", "fp32"),),
     makes=Form("onnx", "fp32"),
     source="https://huggingface.co/docs/transformers/exporters, https://onnxruntime.ai/docs/genai/howto/build-model.html",
