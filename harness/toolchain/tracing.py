@@ -23,17 +23,17 @@ def traced(source: Artifact, context: Context, file: str, trace: Callable[[Any, 
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
     seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
-    model = _logits_module(load_model(source.path, context.task), list(seen))
+    model = logits_module(load_model(source.path, context.task), list(seen))
     context.progress(0.2, "tracing")
-    graph = trace(model, _tensors(seen))
+    graph = trace(model, tensors_of(seen))
     context.progress(0.8, "comparing")
     with torch.inference_mode():
-        expected, actual = (callee(*_tensors(unseen)).numpy() for callee in (model, graph))
+        expected, actual = (callee(*tensors_of(unseen)).numpy() for callee in (model, graph))
     effect = {"max_abs_logit_difference": require_close(expected, actual)}
     return Made([file], effect=effect, extra={"inputs": list(seen)})
 
 
-def _logits_module(model: Any, names: list[str]) -> Any:
+def logits_module(model: Any, names: list[str]) -> Any:
     """A module from positional inputs to logits; pixels and logits are float32 whatever the model computes in."""
     import torch
 
@@ -49,7 +49,8 @@ def _logits_module(model: Any, names: list[str]) -> Any:
     return Logits().eval().requires_grad_(False)
 
 
-def _tensors(inputs: dict[str, Array]) -> tuple[Any, ...]:
+def tensors_of(inputs: dict[str, Array]) -> tuple[Any, ...]:
+    """The inputs by position, in their own order."""
     import torch
 
     return tuple(torch.from_numpy(array) for array in inputs.values())

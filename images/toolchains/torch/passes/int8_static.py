@@ -39,24 +39,24 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import torch
     from transformers import AutoConfig
 
-    from harness.toolchain.tracing import _logits_module, _tensors
+    from harness.toolchain.tracing import logits_module, tensors_of
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
     seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
-    model = _logits_module(load_model(source.path, context.task), list(seen))
+    model = logits_module(load_model(source.path, context.task), list(seen))
     context.progress(0.1, "exporting")
-    prepared = _prepared(model, _tensors(seen), convolutions=context.task == "image-classification")
+    prepared = _prepared(model, tensors_of(seen), convolutions=context.task == "image-classification")
     rows = _rows(context, parameters["examples"], list(seen))
     with torch.no_grad():
         for at, row in enumerate(rows):
             prepared(*row)
             context.progress(0.2 + 0.5 * at / len(rows), f"calibrating on row {at + 1} of {len(rows)}")
-    _save(prepared, _tensors(seen), out / _FILE)
+    _save(prepared, tensors_of(seen), out / _FILE)
     context.progress(0.9, "verifying")
     program = torch.export.load(out / _FILE)
     with torch.inference_mode():
-        logits = program.module()(*_tensors(unseen))
-        agreement = float((logits.argmax(-1) == model(*_tensors(unseen)).argmax(-1)).float().mean())
+        logits = program.module()(*tensors_of(unseen))
+        agreement = float((logits.argmax(-1) == model(*tensors_of(unseen)).argmax(-1)).float().mean())
     if not bool(logits.isfinite().all()):
         raise ConversionError("the quantized graph gives logits that are no numbers")
     effect = {"examples": len(rows), **_effect(program, model), "top1_agreement_on_a_sample": round(agreement, 4)}

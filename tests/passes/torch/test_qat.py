@@ -1,0 +1,116 @@
+"""Quantization-aware training: what is rounded while training, and that the integer graph computes the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+from torchao.quantization.pt2e import FakeQuantize
+from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
+
+from harness.making import ConversionError
+
+sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
+
+import encoder_graph  # noqa: E402
+from fake_quantization import FakeQuantized, fake_quantize, fold_norms, freeze_ranges, to_integers  # noqa: E402
+
+
+@pytest.fixture
+def encoder() -> BertForTokenClassification:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=3
+    )
+    return BertForTokenClassification(config).eval()
+
+
+@pytest.fixture
+def network() -> ResNetForImageClassification:
+    torch.manual_seed(0)
+    config = ResNetConfig(
+        num_channels=1, embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", num_labels=4
+    )
+    model = ResNetForImageClassification(config)
+    with torch.no_grad():
+        model(**pixels(8))  # in training mode: norms that are not the identity
+    return model.eval()
+
+
+def tokens(batch: int, length: int) -> dict[str, torch.Tensor]:
+    ids = torch.from_numpy(np.random.default_rng(batch).integers(1, 50, (batch, length)))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def pixels(batch: int) -> dict[str, torch.Tensor]:
+    return {"pixel_values": torch.from_numpy(np.random.default_rng(batch).random((batch, 1, 32, 32), np.float32))}
+
+
+def test_folding_norms_changes_no_logit(network: ResNetForImageClassification) -> None:
+    with torch.no_grad():
+        before = network(**pixels(3)).logits
+        assert fold_norms(network, pixels(2)) == 6
+        assert torch.allclose(network(**pixels(3)).logits, before, atol=1e-5)
+
+
+def test_layers_that_read_the_same_tensor_share_its_range(encoder: BertForTokenClassification) -> None:
+    assert fake_quantize(encoder, tokens(2, 7)) == 13
+    attention = encoder.bert.encoder.layer[0].attention
+    assert attention.self.query.reads is attention.self.key.reads is attention.self.value.reads
+    assert attention.output.dense.reads is not attention.self.query.reads
+
+
+def test_a_convolutions_output_is_rounded_once_after_its_relu(network: ResNetForImageClassification) -> None:
+    fold_norms(network, pixels(2))
+    fake_quantize(network, pixels(2))
+    first, second = network.resnet.encoder.stages[1].layers[0].layer
+    assert isinstance(first.convolution.writes, nn.Identity)
+    assert isinstance(first.activation[1], FakeQuantize)
+    assert isinstance(second.convolution.reads, nn.Identity)  # rounded where it was written
+    assert isinstance(second.convolution.writes, FakeQuantize)  # a sum follows, changed in place before its ReLU
+
+
+def test_frozen_ranges_stay(encoder: BertForTokenClassification) -> None:
+    fake_quantize(encoder, tokens(2, 7))
+    with torch.no_grad():
+        encoder(**tokens(2, 7))
+        freeze_ranges(encoder)
+        scale = encoder.classifier.reads.scale.clone()
+        encoder(**tokens(5, 9))
+    assert torch.equal(encoder.classifier.reads.scale, scale)
+
+
+def test_a_model_without_products_is_an_error() -> None:
+    class Mean(nn.Module):  # type: ignore[misc]
+        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            return pixel_values.mean()
+
+    with pytest.raises(ConversionError, match="no linear layer"):
+        fake_quantize(Mean(), pixels(2))
+
+
+@pytest.mark.parametrize("kind", ["encoder", "network"])
+def test_the_integer_graph_answers_like_the_trained_model(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    model = request.getfixturevalue(kind)
+    seen, unseen = (tokens(2, 7), tokens(3, 11)) if kind == "encoder" else (pixels(2), pixels(3))
+    fold_norms(model, seen)
+    fake_quantize(model, seen)
+    with torch.no_grad():
+        model(**seen)
+        freeze_ranges(model)
+        trained = model(**unseen).logits.numpy()
+    layers = [module for module in model.modules() if isinstance(module, FakeQuantized)]
+    to_integers(model)
+    file = tmp_path / "model.onnx"
+    encoder_graph.write(model, {name: tensor.numpy() for name, tensor in seen.items()}, file)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in unseen.items()})
+    steps = max(float(layer.rounding.scale.max()) for layer in layers)
+    assert np.abs(answer - trained).max() < steps * 4
