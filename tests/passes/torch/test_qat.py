@@ -18,7 +18,7 @@ from harness.making import ConversionError
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
 import encoder_graph  # noqa: E402
-from fake_quantization import FakeQuantized, fake_quantize, fold_norms, freeze_ranges, to_integers  # noqa: E402
+from fake_quantization import fake_quantize, fold_norms, freeze_ranges, to_integers  # noqa: E402
 
 
 @pytest.fixture
@@ -106,11 +106,9 @@ def test_the_integer_graph_answers_like_the_trained_model(
         model(**seen)
         freeze_ranges(model)
         trained = model(**unseen).logits.numpy()
-    layers = [module for module in model.modules() if isinstance(module, FakeQuantized)]
     to_integers(model)
     file = tmp_path / "model.onnx"
     encoder_graph.write(model, {name: tensor.numpy() for name, tensor in seen.items()}, file)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in unseen.items()})
-    steps = max(float(layer.rounding.scale.max()) for layer in layers)
-    assert np.abs(answer - trained).max() < steps * 4
+    assert np.abs(answer - trained).max() < 0.05 * np.abs(trained).max()  # a step of rounding here and there
