@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,14 +130,13 @@ class Stopped(Exception):
 class ImageBuilder:
     """Finds and builds images with one Docker Engine; contexts, wheels and logs lie below ``work``.
 
-    ``stopped``, once set from another thread, ends builds at the next line that they print. Several images may be made at
-    the same time.
+    Several images may be made at the same time, from several threads.
     """
 
-    def __init__(self, client: DockerClient, work: Path, stopped: threading.Event | None = None) -> None:
+    def __init__(self, client: DockerClient, work: Path) -> None:
         self.client = client
         self.work = work
-        self._stopped = stopped or threading.Event()
+        self._under_way: set[threading.Event] = set()  # of every build, what stops it
         self._cache = WheelCache(work / "wheels")
         self._making_base, self._compiling = threading.Lock(), threading.Lock()  # what images share is made once
 
@@ -256,7 +256,8 @@ class ImageBuilder:
                 forcerm=True,
                 decode=True,
             )
-            failure = _keep_build_log(self._until_stopped(messages), log)
+            with self._stoppable(messages) as followed:
+                failure = _keep_build_log(followed, log)
         except APIError as refused:
             if not _wants_buildkit(refused):
                 raise BuildFailed(f"the engine refused to build {build.subject}: {refused.explanation}") from refused
@@ -264,12 +265,27 @@ class ImageBuilder:
         if failure is not None:
             raise _explain(build.subject, failure, log)
 
-    def _until_stopped(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-        """The builder's messages. It stops working when nobody listens any more."""
-        for message in messages:
-            if self._stopped.is_set():
-                raise Stopped
-            yield message
+    def stop(self) -> None:
+        """End the builds that are under way, each at the next line that it prints."""
+        for stopped in tuple(self._under_way):
+            stopped.set()
+
+    @contextmanager
+    def _stoppable(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Iterator[Mapping[str, Any]]]:
+        """The builder's messages, until ``stop``. It ceases to work when nobody listens any more."""
+        stopped = threading.Event()
+
+        def follow() -> Iterator[Mapping[str, Any]]:
+            for message in messages:
+                if stopped.is_set():
+                    raise Stopped
+                yield message
+
+        self._under_way.add(stopped)
+        try:
+            yield follow()
+        finally:
+            self._under_way.discard(stopped)
 
     def _prune_old_stages(self, image: Image) -> None:
         """Drop the untagged build stages of this image's former environments; the present one makes rebuilds cheap."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from harness.catalog import ROOT, Image, load_catalog
 from harness.errors import BuildFailed, EnvironmentProblem
 from harness.orchestrator.engines import Environment
 from harness.orchestrator.engines.docker import DockerEngine
-from harness.orchestrator.images import LABEL, ImageBuilder, reference, remove_all, repository
+from harness.orchestrator.images import LABEL, ImageBuilder, Stopped, reference, remove_all, repository
 
 pytestmark = pytest.mark.docker
 
@@ -182,6 +183,26 @@ def test_an_interrupted_build_leaves_no_tag(engine: DockerEngine, tree: Tree, bu
             builder.kill()
     until(lambda: not running(engine, "smoke.py"))
     assert not engine.client.images.list(name=f"{repository(tree.image)}:{'f' * 12}")
+
+
+def test_kill_ends_the_build_under_way_and_no_later_one(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+    talk = "import time\nfor i in range(3000):\n    print(i, flush=True)\n    time.sleep(0.1)"
+    slow = replace(tree.image, smoke=talk)
+    object.__setattr__(slow, "source_hash", "e" * 64)
+
+    def kill() -> None:
+        until(lambda: running(engine, "smoke.py"))
+        engine.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(Stopped):
+        engine.ensure(slow, lambda _: None)
+    killer.join()
+    until(lambda: not running(engine, "smoke.py"))
+    quick = replace(tree.image, smoke="print('later')")
+    object.__setattr__(quick, "source_hash", "d" * 64)
+    assert engine.ensure(quick, lambda _: None).digest
 
 
 def running(engine: DockerEngine, word: str) -> bool:

@@ -112,7 +112,6 @@ class DockerEngine:
         self.host = host
         self.version = version
         self._running: set[Running] = set()
-        self._stopped = threading.Event()
 
     @cached_property
     def client(self) -> DockerClient:
@@ -125,7 +124,7 @@ class DockerEngine:
 
     @cached_property
     def _builder(self) -> ImageBuilder:
-        return ImageBuilder(self.client, self.work, self._stopped)
+        return ImageBuilder(self.client, self.work)
 
     def missing(self, image: Image) -> bool:
         """Whether no image with exactly these sources is there."""
@@ -213,7 +212,8 @@ class DockerEngine:
 
     def kill(self) -> None:
         """End the containers that run now, and the build."""
-        self._stopped.set()
+        if builder := self.__dict__.get("_builder"):  # cached_property: none was needed so far
+            builder.stop()
         for running in tuple(self._running):
             running.kill()
 
