@@ -16,7 +16,7 @@ from harness import stats
 from harness.errors import UsageError
 from harness.report import numbers
 from harness.report.markdown import escape, shorten
-from harness.report.table import Difference, difference
+from harness.report.table import Difference, compare_speed, difference, size_ratio
 from harness.results import SCHEMA_VERSION, Cell, Results, Status, parse
 
 What = Literal["status", "speed", "weights", "ram", "quality"]
@@ -75,7 +75,7 @@ def compare(before: Results, after: Results, threshold: float = 0.05) -> Compari
     old, new = ({cell.id: cell for cell in results.cells} for results in (before, after))
     shared = [id for id in new if id in old]
     same_machine = before.environment.host == after.environment.host
-    speeds = {id: _speed(old[id], new[id]) for id in shared if same_machine}
+    speeds = {id: compare_speed(new[id], old[id]) for id in shared if same_machine and old[id].status is Status.OK}
     tested = {id: speed for id, speed in speeds.items() if speed and speed.p is not None}
     adjusted = dict(zip(tested, stats.holm([speed.p or 0.0 for speed in tested.values()]), strict=True))
     changes = tuple(
@@ -105,8 +105,8 @@ def load(text: str, inside: str = "reports/results.json") -> Results:
 def _change(
     before: Cell, after: Cell, speed: stats.Comparison | None, p: float | None, same_machine: bool, threshold: float
 ) -> Change:
-    weights = _ratio(before.weights_bytes, after.weights_bytes)
-    ram = _ratio(before.ram_bytes, after.ram_bytes) if same_machine else None
+    weights = size_ratio(before.weights_bytes, after.weights_bytes)
+    ram = size_ratio(before.ram_bytes, after.ram_bytes) if same_machine else None
     quality = difference(after, before)
     signs: dict[What, bool] = {}
     if (before.status is Status.OK) is not (after.status is Status.OK) and Status.SKIPPED not in (
@@ -126,17 +126,6 @@ def _beyond(what: What, ratio: float | None, threshold: float) -> dict[What, boo
     if ratio is None or 1 / (1 + threshold) <= ratio <= 1 + threshold:
         return {}
     return {what: ratio > 1}
-
-
-def _speed(before: Cell, after: Cell) -> stats.Comparison | None:
-    if not before.latency_ms or not after.latency_ms or Status.DIVERGED in (before.status, after.status):
-        return None
-    ours, theirs = ([each.median_ms for each in cell.latency_ms.rounds] for cell in (after, before) if cell.latency_ms)
-    return stats.compare(ours, theirs) if ours and theirs and min(*ours, *theirs) > 0 else None
-
-
-def _ratio(before: int | None, after: int | None) -> float | None:
-    return before / after if before and after else None
 
 
 # --- as Markdown, for a pull request ----------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def _apart_from_device(cell: Cell) -> Key:
 
 def _group(cells: list[Cell], wanted: Mapping[str, str], siblings: Mapping[Key, list[Cell]]) -> Group:
     baseline = next((cell for cell in cells if _is_baseline(cell, wanted)), None)
-    speeds = {cell.id: _speed(cell, baseline) for cell in cells if baseline and cell is not baseline}
+    speeds = {cell.id: compare_speed(cell, baseline) for cell in cells if baseline and cell is not baseline}
     compared = {key: speed for key, speed in speeds.items() if speed and speed.p is not None}
     adjusted = dict(zip(compared, stats.holm([speed.p or 0.0 for speed in compared.values()]), strict=True))
     rows = tuple(
@@ -161,16 +161,16 @@ def _row(
         speed=speed,
         p=p,
         verdict=stats.verdict(speed, p) if speed else None,
-        weights_ratio=_ratio(baseline.weights_bytes, cell.weights_bytes),
-        ram_ratio=_ratio(baseline.ram_bytes, cell.ram_bytes),
-        vram_ratio=_ratio(baseline.vram_bytes, cell.vram_bytes),
+        weights_ratio=size_ratio(baseline.weights_bytes, cell.weights_bytes),
+        ram_ratio=size_ratio(baseline.ram_bytes, cell.ram_bytes),
+        vram_ratio=size_ratio(baseline.vram_bytes, cell.vram_bytes),
         quality=difference(cell, baseline),
         missing=missing,
     )
 
 
-def _speed(cell: Cell, baseline: Cell) -> Comparison | None:
-    """Nothing is said of the speed of a cell that computes something else."""
+def compare_speed(cell: Cell, baseline: Cell) -> Comparison | None:
+    """Speed of a cell against another's; nothing is said of a cell that computes something else, or has no latency."""
     if cell.status is not Status.OK or not cell.latency_ms or not baseline.latency_ms:
         return None
     ours, theirs = ([each.median_ms for each in c.latency_ms.rounds] for c in (cell, baseline) if c.latency_ms)
@@ -179,7 +179,8 @@ def _speed(cell: Cell, baseline: Cell) -> Comparison | None:
     return stats.compare(ours, theirs)
 
 
-def _ratio(baseline: int | None, value: int | None) -> float | None:
+def size_ratio(baseline: int | None, value: int | None) -> float | None:
+    """Baseline over value, where both are known: above 1 is smaller."""
     return baseline / value if baseline and value else None
 
 

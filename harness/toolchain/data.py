@@ -1,16 +1,17 @@
-"""The rows of a step's data set: one of the zoo, or the user's own files."""
+"""The rows of a step's data set: one of the zoo, or the user's own files; and those that a pass may calibrate on."""
 
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from harness import zoo
-from harness.making import ConversionError
-from harness.tasks import Row
+from harness import tasks, zoo
+from harness.making import Context, ConversionError
+from harness.tasks import Array, Row
 
 _OWN = "path:"
 
@@ -37,6 +38,12 @@ def rows_of(dataset: str, split: str, folders: Mapping[str, Path]) -> list[Row]:
     if not rows:
         raise ConversionError(f"the data set {dataset} has no rows to {split}")
     return rows
+
+
+def calibration_rows(context: Context, wanted: int) -> list[dict[str, Array]]:
+    """Model inputs [1, ...] of ``wanted`` rows of the step's train split, or of all if there are fewer, drawn by the seed."""
+    rows = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
+    return random.Random(context.seed).sample(rows, min(wanted, len(rows)))
 
 
 def _own_file(folder: Path, split: str) -> Path:

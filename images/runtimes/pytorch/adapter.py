@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,12 @@ class Adapter:
     def _load_checkpoint(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
         torch, auto = self.torch, getattr(self.transformers, CLASSES[manifest["task"]])
         if manifest["precision"] == "int8":
-            self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"], torch.float32)
+            self.model = self._quantized(auto, artifact, manifest["extra"], torch.float32, self._int8_layers)
             self.arithmetic = "int8"
         elif manifest["precision"] == "int4":
-            self.model = self._quantized(auto, artifact, manifest["extra"]["quantized_linears"], torch.bfloat16)
+            from int4 import layers
+
+            self.model = self._quantized(auto, artifact, manifest["extra"], torch.bfloat16, layers)
             self.arithmetic = "bf16"
         elif manifest["precision"] == "clustered":
             self.model = self._clustered(artifact, manifest["extra"])
@@ -213,12 +215,14 @@ class Adapter:
         model_class = getattr(self.transformers, config.architectures[0])
         return model_class.from_pretrained(None, config=config, state_dict=stored, dtype=torch.float32)
 
-    def _quantized(self, auto: Any, artifact: Path, linears: list[str], dtype: Any) -> Any:
+    def _quantized(
+        self, auto: Any, artifact: Path, extra: Mapping[str, Any], dtype: Any, quantized_layers: Callable[..., Any]
+    ) -> Any:
         """Build the model without weights, put quantized layers in, then give every layer what is stored for it.
 
-        ``dtype`` is that of all other weights: layers are int8 beside float32, 4-bit beside bfloat16. No full copy of a
-        quantized weight stays. Buffers that no checkpoint holds (rotary frequencies, position ids) are computed as usual:
-        only parameters start out on the meta device.
+        ``dtype`` is that of all other weights. ``quantized_layers`` makes the layers, by name, of the tensors that it takes out
+        of what is stored. No full copy of a quantized weight stays. Buffers that no checkpoint holds (rotary frequencies,
+        position ids) are computed as usual: only parameters start out on the meta device.
         """
         from safetensors.torch import load_file
         from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -235,12 +239,7 @@ class Adapter:
         finally:
             hook.remove()
         stored = load_file(artifact / "model.safetensors")
-        if dtype == torch.bfloat16:
-            import int4
-
-            layers = int4.layers(stored, linears, self.device)
-        else:
-            layers = self._int8_layers(stored, linears)
+        layers = quantized_layers(stored, extra["quantized_linears"], self.device)
         model.load_state_dict(stored, strict=False, assign=True)
         for name, layer in layers.items():
             model.set_submodule(name, layer)
@@ -250,7 +249,7 @@ class Adapter:
             raise ValueError(f"the checkpoint lacks {', '.join(missing[:3])}")
         return model
 
-    def _int8_layers(self, stored: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    def _int8_layers(self, stored: dict[str, Any], names: list[str], device: str) -> dict[str, Any]:
         """The layers of an int8 checkpoint by name; what belongs to them is taken out of ``stored``."""
         torch, made = self.torch, {}
         for name in names:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from harness import tasks
 from harness.making import Context, ConversionError
+from harness.toolchain.data import calibration_rows
 
 #: Heads stay as they are: where one is tied to the embedding, changing it would change that too.
 HEADS = ("lm_head", "classifier", "score")
@@ -19,9 +18,8 @@ def examples(context: Context, wanted: int, length: int) -> list[dict[str, Any]]
     """Model inputs [1, up to ``length``] of training rows, in an order that the seed sets."""
     import torch
 
-    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    chosen = random.Random(context.seed).sample(batches, min(wanted, len(batches)))
-    return [{name: torch.from_numpy(array[:, :length]) for name, array in batch.items()} for batch in chosen]
+    chosen = calibration_rows(context, wanted)
+    return [{name: torch.from_numpy(array[:, :length]) for name, array in row.items()} for row in chosen]
 
 
 def calibrate(model: Any, modifiers: Sequence[Any], rows: list[dict[str, Any]], context: Context) -> None:

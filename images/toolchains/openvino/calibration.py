@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-from harness import tasks
 from harness.making import Context
+from harness.toolchain.data import calibration_rows
 
 
 def feeds(graph: Any, context: Context, wanted: int, length: int | None = None) -> list[dict[str, Any]]:
@@ -18,8 +17,7 @@ def feeds(graph: Any, context: Context, wanted: int, length: int | None = None) 
     import numpy as np
 
     taken = {name for port in graph.inputs for name in port.get_names()}
-    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    rows = random.Random(context.seed).sample(batches, min(wanted, len(batches)))
+    rows = calibration_rows(context, wanted)
     if "beam_idx" in taken:
         texts = [row["input_ids"][:, :length].astype(np.int64) for row in rows]
         rows = [

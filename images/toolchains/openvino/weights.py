@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.cards import Parameter
 from harness.making import Artifact, ConversionError, Made
 
 INT8, INT4 = ("u8", "i8"), ("u4", "i4")  # OpenVINO's names of the element types
 PRODUCTS = ("MatMul", "Convolution", "GroupConvolution")
+#: What every pass to INT4 lets the user choose.
+GROUPS: Mapping[str, Parameter] = {
+    "group_size": Parameter(64, "weights that share a scale; divides the width of every matrix", minimum=8),
+    "symmetric": Parameter(False, "scales only, no zero points: slightly smaller, less exact"),
+}
 SHAPERS = ("Reshape", "Transpose", "Split", "VariadicSplit", "Squeeze", "Unsqueeze")
 
 
@@ -98,14 +104,11 @@ def _integers(node: Any) -> bool:
     return node.get_type_name() == "Constant" and node.get_element_type().get_type_name() in INT8
 
 
-def write_int4(
-    source: Artifact, out: Path, parameters: Mapping[str, Any], rows: list[dict[str, Any]], **options: Any
-) -> Made:
-    """Compress every matrix to INT4 in groups with NNCF, on ``rows``; ``options`` are those of ``nncf.compress_weights``.
+def write_int4(graph: Any, source: Artifact, out: Path, parameters: Mapping[str, Any], **options: Any) -> Made:
+    """Compress every matrix to INT4 in groups with NNCF; ``options`` are further ones of ``nncf.compress_weights``.
 
     Raises ConversionError where ``group_size`` does not divide the width of a matrix, or nothing was quantized.
     """
-    graph = read(source)
     import nncf
 
     before = matrices(graph)
@@ -119,12 +122,11 @@ def write_int4(
         mode=modes.INT4_SYM if parameters["symmetric"] else modes.INT4_ASYM,
         group_size=group,
         ratio=1.0,
-        dataset=nncf.Dataset(rows),
-        subset_size=len(rows),
         **options,
     )
     effect = write(compressed, source, out, before)
     if "tensors_in_int4" not in effect:
         raise ConversionError("no matrix was quantized to 4 bits")
-    effect |= {"examples": len(rows)}
+    if "subset_size" in options:
+        effect["examples"] = options["subset_size"]
     return Made(list(source.manifest["weights"]), effect=effect, extra=dict(source.manifest["extra"]))

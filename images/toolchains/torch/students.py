@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+from layers import shortened, stack
 
 from harness.making import ConversionError
 
@@ -28,14 +29,10 @@ def shallower(teacher: Any, layers: int, copy: bool) -> Any:
     layers = layers or depth // 2
     if not 0 < layers < depth:
         raise ConversionError(f"the teacher has {depth} layers: student_layers must be 1 to {depth - 1}, not {layers}")
-    config = deepcopy(teacher.config)
-    config.num_hidden_layers = layers
     kept = [int(at) for at in np.linspace(0, depth - 1, layers).round()] if layers > 1 else [0]
-    if getattr(config, "layer_types", None):
-        config.layer_types = [config.layer_types[at] for at in kept]
-    student = type(teacher)(config)
+    student = type(teacher)(shortened(teacher.config, kept))
     if copy:
-        prefix = _stack(teacher, depth)
+        prefix, _ = stack(teacher)
         state = teacher.state_dict()
         for to, at in enumerate(kept):
             moved = {k: v for k, v in teacher.state_dict().items() if k.startswith(f"{prefix}.{at}.")}
@@ -78,15 +75,3 @@ def parameters(model: Any) -> int:
 
 def _narrowed(channels: int, width: float) -> int:
     return max(_CHANNELS, round(channels * width / _CHANNELS) * _CHANNELS)
-
-
-def _stack(model: Any, depth: int) -> str:
-    """The name of the list of layers."""
-    import torch
-
-    lists = [name for name, m in model.named_modules() if isinstance(m, torch.nn.ModuleList) and len(m) == depth]
-    if not lists:
-        raise ConversionError(
-            f"{model.config.model_type} keeps its {depth} layers in no list: they cannot be chosen from"
-        )
-    return lists[0]

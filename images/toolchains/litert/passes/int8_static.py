@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness import tasks
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, Made
+from harness.toolchain.data import calibration_rows
 
 CARD = PassCard(
     name="int8-static",
@@ -55,8 +54,7 @@ def _examples(file: Path, context: Context, wanted: int) -> dict[str, list[dict[
     from ai_edge_litert.interpreter import Interpreter
 
     signatures = Interpreter(str(file)).get_signature_list()
-    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    rows = random.Random(context.seed).sample(batches, min(wanted, len(batches)))
+    rows = calibration_rows(context, wanted)
     return {
         name: [{port: row[port].astype(np.float32) for port in about["inputs"]} for row in rows]
         for name, about in signatures.items()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import tasks
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, ConversionError, Made
+from harness.toolchain.data import calibration_rows
 
 CARD = PassCard(
     name="int8-static",
@@ -54,7 +53,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         value.type.tensor_type.ClearField("shape")
     chosen = _chosen(model.graph)
     before = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    batches = _examples(context, parameters["examples"])
+    batches = calibration_rows(context, parameters["examples"])
     context.progress(0.1, f"calibrating on {len(batches)} rows")
     quantize_static(
         model,
@@ -91,11 +90,6 @@ class _Reader:
     def get_next(self) -> dict[str, Any] | None:
         """The next inputs; None after the last."""
         return next(self.left, None)
-
-
-def _examples(context: Context, wanted: int) -> list[dict[str, Any]]:
-    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    return random.Random(context.seed).sample(batches, min(wanted, len(batches)))
 
 
 def _chosen(graph: Any) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from weights import GROUPS
+
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, Made
 
@@ -19,8 +21,7 @@ CARD = PassCard(
     "4-bit-weight-quantization.html",
     tasks=("text-generation",),
     parameters={
-        "group_size": Parameter(64, "weights that share a scale; divides the width of every matrix", minimum=8),
-        "symmetric": Parameter(False, "scales only, no zero points: slightly smaller, less exact"),
+        **GROUPS,
         "samples": Parameter(32, "training rows to calibrate on", minimum=1),
         "sequence_length": Parameter(256, "tokens of a row that are used", minimum=8),
         "scale_estimation": Parameter(True, "then choose every group's scale by the error of the layer's output"),
@@ -34,7 +35,18 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from calibration import feeds
     from weights import read, write_int4
 
-    rows = feeds(read(source), context, parameters["samples"], parameters["sequence_length"])
+    graph = read(source)
+    rows = feeds(graph, context, parameters["samples"], parameters["sequence_length"])
+    import nncf
+
     context.progress(0.1, f"calibrating on {len(rows)} rows")
-    scales = parameters["scale_estimation"]
-    return write_int4(source, out, parameters, rows, awq=True, scale_estimation=scales or None)
+    return write_int4(
+        graph,
+        source,
+        out,
+        parameters,
+        dataset=nncf.Dataset(rows),
+        subset_size=len(rows),
+        awq=True,
+        scale_estimation=parameters["scale_estimation"] or None,
+    )

@@ -41,7 +41,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
 
 def _require_range(graph: Any) -> None:
-    """OpenVINO clips in silence what float16 cannot hold."""
+    """OpenVINO clips in silence what float16 cannot hold. In a single number, the bound of a mask, that does no harm."""
     import numpy as np
 
     limit = np.finfo(np.float16).max

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from weights import GROUPS
+
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, Made
 
@@ -19,8 +21,7 @@ CARD = PassCard(
     "4-bit-weight-quantization.html",
     tasks=("text-generation",),
     parameters={
-        "group_size": Parameter(64, "weights that share a scale; divides the width of every matrix", minimum=8),
-        "symmetric": Parameter(False, "scales only, no zero points: slightly smaller, less exact"),
+        **GROUPS,
         "samples": Parameter(16, "training rows to calibrate on", minimum=1),
         "sequence_length": Parameter(256, "tokens of a row that are used", minimum=8),
         "damping": Parameter(0.1, "added to the Hessian's diagonal, as a share of its mean", minimum=1e-6, maximum=1.0),
@@ -38,14 +39,22 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from calibration import feeds
     from weights import read, write_int4
 
-    rows = feeds(read(source), context, parameters["samples"], parameters["sequence_length"])
+    graph = read(source)
+    rows = feeds(graph, context, parameters["samples"], parameters["sequence_length"])
     import nncf
 
     context.progress(0.1, f"calibrating on {len(rows)} rows")
     advanced = nncf.AdvancedCompressionParameters(
         gptq_params=nncf.AdvancedGPTQParameters(damp_percent=parameters["damping"], subset_size=len(rows))
     )
-    scales = parameters["scale_estimation"]
     return write_int4(
-        source, out, parameters, rows, gptq=True, scale_estimation=scales or None, advanced_parameters=advanced
+        graph,
+        source,
+        out,
+        parameters,
+        dataset=nncf.Dataset(rows),
+        subset_size=len(rows),
+        gptq=True,
+        scale_estimation=parameters["scale_estimation"] or None,
+        advanced_parameters=advanced,
     )

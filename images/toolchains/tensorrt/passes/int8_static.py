@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness import tasks
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, ConversionError, Made
+from harness.toolchain.data import calibration_rows
 
 CARD = PassCard(
     name="int8-static",
@@ -56,7 +55,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import onnx
     from modelopt.onnx.quantization import quantize
 
-    examples = _examples(context, parameters["examples"])
+    examples = Examples(calibration_rows(context, parameters["examples"]))
     # The library writes beside what it reads and what it makes, and reads graphs with their weights from one folder.
     with TemporaryDirectory(dir=out) as scratch:
         before = onnx.load(source.path / "model.onnx")
@@ -79,11 +78,6 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     weights = [name for name in ("model.onnx", "model.onnx.data") if (out / name).exists()]
     effect = {"examples": len(examples.batches), **_effect(before, made)}
     return Made(weights, effect=effect, extra=dict(source.manifest["extra"]))
-
-
-def _examples(context: Context, wanted: int) -> Examples:
-    batches = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    return Examples(random.Random(context.seed).sample(batches, min(wanted, len(batches))))
 
 
 def _drop_unused(graph: Any) -> None:

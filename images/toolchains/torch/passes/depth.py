@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, ConversionError, Made
-from harness.toolchain.checkpoint import WEIGHTS, load_model
+from harness.toolchain.checkpoint import WEIGHTS, empty_model, load_model
 
 CARD = PassCard(
     name="depth",
@@ -35,23 +34,24 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
     Raises ConversionError where the model is no stack of transformer layers, or has no more than are to be dropped.
     """
+    from layers import shortened, stack
     from pruning import rebuilt, recover, recovery_effect, removed, save
     from training import Examples
 
     model = load_model(source.path, context.task)
-    stack = _stack(model)
-    if parameters["layers"] >= len(stack):
-        raise ConversionError(f"the model has {len(stack)} layers: drop {len(stack) - 1} at most")
-    influence = _influence(model, stack, Examples.of(context, parameters["examples"]), context)
-    dropped = sorted(sorted(range(len(stack)), key=influence.__getitem__)[: parameters["layers"]])
-    config = _shortened(model.config, dropped)
+    _, layers = stack(model)
+    if parameters["layers"] >= len(layers):
+        raise ConversionError(f"the model has {len(layers)} layers: drop {len(layers) - 1} at most")
+    influence = _influence(model, layers, Examples.of(context, parameters["examples"]), context)
+    dropped = sorted(sorted(range(len(layers)), key=influence.__getitem__)[: parameters["layers"]])
+    config = shortened(model.config, [at for at in range(len(layers)) if at not in dropped])
     for at in reversed(dropped):
-        del stack[at]
+        del layers[at]
     smaller = rebuilt(model, config)
     trained = recover(smaller, Examples.of(context), parameters, context, (0.2, 0.95))
     save(smaller, source, out)
     facts = {
-        "layers_removed": len(influence) - load_model(out, context.task).config.num_hidden_layers,
+        "layers_removed": len(influence) - empty_model(out, context.task).config.num_hidden_layers,
         "layers_dropped": ", ".join(str(at + 1) for at in dropped),  # counted from 1
         "highest_influence_dropped": round(max(influence[at] for at in dropped), 4),
     }
@@ -59,23 +59,12 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
 
 
-def _stack(model: Any) -> Any:
-    """The list of the model's layers."""
-    import torch
-
-    depth = getattr(model.config, "num_hidden_layers", None)
-    stacks = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == depth]
-    if len(stacks) != 1:
-        raise ConversionError(f"depth drops layers of one transformer stack, which {model.config.model_type} has not")
-    return stacks[0]
-
-
-def _influence(model: Any, stack: Any, examples: Any, context: Context) -> list[float]:
+def _influence(model: Any, layers: Any, examples: Any, context: Context) -> list[float]:
     """Block influence of each layer: 1 - the mean cosine of a token's hidden state before and after it, over all tokens."""
     import torch
     from training import collate
 
-    sums, tokens = [0.0] * len(stack), 0
+    sums, tokens = [0.0] * len(layers), 0
 
     def measure(at: int, before: Any, after: Any) -> None:
         states = after[0] if isinstance(after, tuple) else after
@@ -86,7 +75,7 @@ def _influence(model: Any, stack: Any, examples: Any, context: Context) -> list[
             lambda module, arguments, keywords, after, at=at: measure(at, _states(arguments, keywords), after),
             with_kwargs=True,
         )
-        for at, layer in enumerate(stack)
+        for at, layer in enumerate(layers)
     ]
     with torch.inference_mode():
         for done, item in enumerate(examples.items):
@@ -102,12 +91,3 @@ def _influence(model: Any, stack: Any, examples: Any, context: Context) -> list[
 def _states(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
     """The hidden states [batch, tokens, width] among what a layer was called with."""
     return arguments[0] if arguments else keywords["hidden_states"]
-
-
-def _shortened(config: Any, dropped: list[int]) -> Any:
-    """The configuration without these layers."""
-    shorter = deepcopy(config)
-    if getattr(config, "layer_types", None):  # before the count, which transformers compares with it
-        shorter.layer_types = [kind for at, kind in enumerate(config.layer_types) if at not in dropped]
-    shorter.num_hidden_layers = config.num_hidden_layers - len(dropped)
-    return shorter

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from harness import tasks
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, ConversionError, Made
 from harness.toolchain.checkpoint import load_model
+from harness.toolchain.data import calibration_rows
 from harness.toolchain.parity import sample_inputs
 
 CARD = PassCard(
@@ -46,10 +44,10 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     model = logits_module(load_model(source.path, context.task), list(seen))
     context.progress(0.1, "exporting")
     prepared = _prepared(model, tensors_of(seen), convolutions=context.task == "image-classification")
-    rows = _rows(context, parameters["examples"], list(seen))
+    rows = calibration_rows(context, parameters["examples"])
     with torch.no_grad():
         for at, row in enumerate(rows):
-            prepared(*row)
+            prepared(*tensors_of({name: row[name] for name in seen}))
             context.progress(0.2 + 0.5 * at / len(rows), f"calibrating on row {at + 1} of {len(rows)}")
     _save(prepared, tensors_of(seen), out / _FILE)
     context.progress(0.9, "verifying")
@@ -97,14 +95,6 @@ def _open(tensors: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
     import torch
 
     return tuple(dict.fromkeys(range(2 if t.dim() == 2 else 1), torch.export.Dim.DYNAMIC) for t in tensors)
-
-
-def _rows(context: Context, wanted: int, names: list[str]) -> list[tuple[Any, ...]]:
-    import torch
-
-    rows = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    chosen = np.random.default_rng(context.seed).permutation(len(rows))[:wanted]
-    return [tuple(torch.from_numpy(rows[at][name]) for name in names) for at in chosen]
 
 
 def _effect(program: Any, model: Any) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import tasks
 from harness.cards import Form, Parameter, PassCard
 from harness.making import Artifact, Context, ConversionError, Made
 from harness.toolchain.checkpoint import load_model
+from harness.toolchain.data import calibration_rows
 from harness.toolchain.parity import Array, sample_inputs, source_logits
 
 CARD = PassCard(
@@ -67,7 +66,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
     trained = finetune(model, examples, recipe, context, after_step=settle, span=(0.05, 0.8))
     freeze_ranges(model)
-    compared = _compared(context)
+    compared = calibration_rows(context, _COMPARED)  # of shapes that the export does not see
     expected = [source_logits(model, inputs) for inputs in compared]
     to_integers(model)
     context.progress(0.85, "exporting")
@@ -77,12 +76,6 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     effect = {"training_steps": trained.steps, "loss": round(trained.loss, 4), "norms_folded": norms}
     effect |= _effect(out, layers, weights, names) | _parity(out, compared, expected)
     return Made(names, effect=effect, extra={})
-
-
-def _compared(context: Context) -> list[dict[str, Array]]:
-    """Model inputs of training examples: shapes that the export did not see."""
-    rows = list(tasks.get(context.task).evaluation_batches(context.inputs["calibration"]))
-    return random.Random(context.seed).sample(rows, min(_COMPARED, len(rows)))
 
 
 def _parity(out: Path, compared: list[dict[str, Array]], expected: list[Array]) -> dict[str, Any]:
