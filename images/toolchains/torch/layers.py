@@ -16,7 +16,9 @@ def stack(model: Any) -> tuple[str, Any]:
     depth = getattr(model.config, "num_hidden_layers", None)
     found = [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList) and len(m) == depth]
     if len(found) != 1:
-        raise ConversionError(f"{model.config.model_type} is not one transformer stack: none of its layers can be chosen")
+        raise ConversionError(
+            f"{model.config.model_type} is not one transformer stack: none of its layers can be chosen"
+        )
     return found[0]
 
 
