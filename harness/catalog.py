@@ -5,7 +5,8 @@ Nobody edits a list: the ``adapter.py`` of ``images/runtimes/<name>/`` names one
 Cards are read by importing the module, which must not import its library at the top.
 
 A folder may hold variants of its image: the same Dockerfile and code with another lock file. The variant called ``gpu`` is what
-cells on a GPU run in. ``images/wheels/<package>/`` compiles a package that has no wheels, for the images that name it.
+cells on a GPU run in. ``images/wheels/<package>/`` compiles a package that has no wheels, for the images that name it, and
+``images/layers/<name>/`` holds packages that images share as one layer of their file systems.
 """
 
 from __future__ import annotations
@@ -88,6 +89,25 @@ class WheelSource:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """``images/layers/<name>/``: packages that several images install once, as a layer that they share."""
+
+    name: str  # such as "layers/torch"
+    path: Path
+    packages: tuple[str, ...]  # what requirements.txt is locked from
+
+    @property
+    def requirements(self) -> Path:
+        """The locked, hashed requirements; each is also one of every image that has the layer."""
+        return self.path / "requirements.txt"
+
+    @cached_property
+    def hash(self) -> str:
+        """What the layer depends on, but for the Dockerfile that installs it."""
+        return hash_files([self.requirements], self.path)
+
+
+@dataclass(frozen=True)
 class Image:
     """One folder below ``images/``, or a variant of it, and what its ``image.yaml`` says."""
 
@@ -100,6 +120,7 @@ class Image:
     disk_mb: int
     build_s: int
     compiled: tuple[WheelSource, ...] = ()  # packages that are compiled for it
+    layer: Layer | None = None  # those of its packages that it shares with other images
 
     @property
     def kind(self) -> str:
@@ -135,15 +156,15 @@ class Image:
 
     @cached_property
     def environment_hash(self) -> str:
-        """What the installed environment depends on: lock file, Dockerfile, base image sources, compiled packages.
+        """What the installed environment depends on: lock files, Dockerfile, base image sources, compiled packages.
 
         Raises UsageError where the lock file is missing.
         """
         if not self.requirements.exists():
             raise UsageError(f"{self.requirements} is missing", f"python -m harness.lock {self.name}")
         root = self.path.parent.parent
-        compiled = [source.path for source in self.compiled]
-        return hash_files([self.requirements, self.dockerfile, root / "base", *compiled], root)
+        shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
+        return hash_files([self.requirements, self.dockerfile, root / "base", *shared], root)
 
     @cached_property
     def source_hash(self) -> str:
@@ -180,6 +201,7 @@ class Catalog:
     passes: tuple[Tool, ...] = ()
     exporters: tuple[Tool, ...] = ()
     wheels: dict[str, WheelSource] = field(default_factory=dict)
+    layers: dict[str, Layer] = field(default_factory=dict)
     _hashes: dict[tuple[str, tuple[Path, ...]], str] = field(default_factory=dict, repr=False, compare=False)
 
     def code(self, image: Image, *more: str | Path) -> str:
@@ -211,7 +233,8 @@ class Catalog:
 def load_catalog(images: Path = ROOT / "images") -> Catalog:
     """Read the tree below ``images``. Raises UsageError where a file there does not keep its contract."""
     wheels = {source.package: source for source in _wheel_sources(images / "wheels")}
-    found = {image.name: image for image in _images(images, wheels)}
+    layers = {file.parent.name: _layer(file) for file in sorted(images.glob("layers/*/layer.yaml"))}
+    found = {image.name: image for image in _images(images, wheels, layers)}
     runtimes: dict[str, Runtime] = {}
     passes: list[Tool] = []
     exporters: list[Tool] = []
@@ -227,7 +250,7 @@ def load_catalog(images: Path = ROOT / "images") -> Catalog:
         for file in sorted(image.path.glob("exporters/*.py")):
             exporter = _card(file, ExporterCard)
             exporters.append(Tool(exporter, _holder(found, image, exporter, file), file))
-    return Catalog(found, runtimes, tuple(passes), tuple(exporters), wheels)
+    return Catalog(found, runtimes, tuple(passes), tuple(exporters), wheels, layers)
 
 
 def _variant_name(image: str, variant: str) -> str:
@@ -245,16 +268,23 @@ def _holder(found: dict[str, Image], image: Image, card: RuntimeCard | PassCard 
         raise UsageError(problem, f"add it under `variants` of {image.path / 'image.yaml'}") from None
 
 
-def _images(root: Path, wheels: dict[str, WheelSource]) -> Iterator[Image]:
+def _images(root: Path, wheels: dict[str, WheelSource], layers: dict[str, Layer]) -> Iterator[Image]:
     for file in sorted(root.glob("*/*/image.yaml")):
         name = file.parent.relative_to(root).as_posix()
         text = _described(file)
-        yield _image(file, name, "", text, wheels)
+        yield _image(file, name, "", text, wheels, layers)
         for variant, own in text.get("variants", {}).items():
-            yield _image(file, _variant_name(name, variant), variant, own, wheels)
+            yield _image(file, _variant_name(name, variant), variant, own, wheels, layers)
 
 
-def _image(file: Path, name: str, variant: str, text: dict[str, Any], wheels: dict[str, WheelSource]) -> Image:
+def _image(
+    file: Path,
+    name: str,
+    variant: str,
+    text: dict[str, Any],
+    wheels: dict[str, WheelSource],
+    layers: dict[str, Layer],
+) -> Image:
     try:
         return Image(
             name=name,
@@ -265,10 +295,17 @@ def _image(file: Path, name: str, variant: str, text: dict[str, Any], wheels: di
             smoke=text["smoke"],
             disk_mb=text["disk_mb"],
             build_s=text["build_s"],
-            compiled=tuple(wheels[package] for package in text.get("compiled", ())),
+            compiled=tuple(_there(file, wheels, package, "wheels") for package in text.get("compiled", ())),
+            layer=_there(file, layers, text["layer"], "layers") if "layer" in text else None,
         )
     except KeyError as missing:
         raise UsageError(f"{file}: {missing} is missing", "see CONTRIBUTING.md, add a runtime") from None
+
+
+def _there(file: Path, found: dict[str, C], name: str, folder: str) -> C:
+    if name not in found:
+        raise UsageError(f"{file}: names {name!r}, which is not below images/{folder}", f"one of: {', '.join(found)}")
+    return found[name]
 
 
 def _wheel_sources(root: Path) -> Iterator[WheelSource]:
@@ -277,8 +314,17 @@ def _wheel_sources(root: Path) -> Iterator[WheelSource]:
         try:
             parts = tuple(text["packages"]), tuple(text["system"]), int(text["build_s"])
         except KeyError as missing:
-            raise UsageError(f"{file}: the key {missing} is missing", "see images/wheels/README.md") from None
+            raise UsageError(
+                f"{file}: the key {missing} is missing", "see CONTRIBUTING.md, packages without wheels"
+            ) from None
         yield WheelSource(file.parent.name, file.parent, *parts)
+
+
+def _layer(file: Path) -> Layer:
+    try:
+        return Layer(f"layers/{file.parent.name}", file.parent, tuple(_described(file)["packages"]))
+    except KeyError as missing:
+        raise UsageError(f"{file}: the key {missing} is missing", "see CONTRIBUTING.md, shared layers") from None
 
 
 def _described(file: Path) -> dict[str, Any]:

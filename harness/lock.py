@@ -1,7 +1,7 @@
 """Lock files: ``requirements.txt`` of an image, made from the packages that its ``image.yaml`` names.
 
-``python -m harness.lock [NAME ...]`` writes them again (all of them without a name), those of variants and of compiled
-packages too. Every requirement, down to the last dependency, is pinned with the hashes of its files, so that
+``python -m harness.lock [NAME ...]`` writes them again (all of them without a name), those of variants, compiled packages
+and shared layers too. Every requirement, down to the last dependency, is pinned with the hashes of its files, so that
 ``pip install --require-hashes`` installs the same anywhere.
 
 Packages are looked up where pip would look: its configured index, extra indexes and find-links folders. None of these is
@@ -18,8 +18,9 @@ from collections.abc import Iterator
 
 import click
 
-from harness.catalog import Image, WheelSource, load_catalog
+from harness.catalog import Image, Layer, WheelSource, load_catalog
 from harness.errors import EnvironmentProblem, UsageError
+from harness.orchestrator.requirements import entries
 
 PYTHON = "3.11"
 PLATFORM = "x86_64-manylinux_2_28"
@@ -45,10 +46,11 @@ def sources(config: str) -> Iterator[str]:
                 yield from (option, place)
 
 
-def lock(subject: Image | WheelSource) -> str:
+def lock(subject: Image | WheelSource | Layer) -> str:
     """The text of a lock file. Raises EnvironmentProblem with the resolver's last words.
 
-    What compiles a package is locked as it is listed: the package's own dependencies are not needed for it.
+    A layer, and what compiles a package, is locked as it is listed, without its dependencies. An image keeps to the versions
+    of the layer that it shares.
     """
     config = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--generate-hashes"]
@@ -56,6 +58,8 @@ def lock(subject: Image | WheelSource) -> str:
     # Every index that has a version may serve it: the CPU build of PyTorch and its dependencies come from different ones.
     command += ["--index-strategy", "unsafe-best-match", "--python-version", PYTHON, "--python-platform", PLATFORM]
     command += ["--no-deps"] if isinstance(subject, WheelSource) else []
+    if isinstance(subject, Image) and subject.layer:
+        command += ["--constraints", str(subject.layer.requirements)]
     run = subprocess.run(
         [*command, *sources(config.stdout)],
         input="\n".join(subject.packages),
@@ -68,15 +72,26 @@ def lock(subject: Image | WheelSource) -> str:
             f"{subject.name}: the packages of its yaml file do not resolve\n{run.stderr.strip()}",
             "correct the pins, or name the missing index in PIP_EXTRA_INDEX_URL",
         )
-    return HEADER.format(name=subject.name) + run.stdout
+    return HEADER.format(name=subject.name) + (
+        _listed(subject, run.stdout) if isinstance(subject, Layer) else run.stdout
+    )
+
+
+def _listed(layer: Layer, text: str) -> str:
+    """Only what a layer lists. Its dependencies are locked with it first, for --no-deps knows no hashes of find-links."""
+    return "".join(f"{entry}\n" for entry in entries(text) if entry.split()[0] in layer.packages)
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 def main(names: tuple[str, ...]) -> None:
-    """Write the lock files of NAMES (such as runtimes/onnxruntime.gpu or wheels/llama-cpp-python), or of all."""
+    """Write the lock files of NAMES (such as runtimes/onnxruntime.gpu, wheels/llama-cpp-python, layers/torch), or of all."""
     catalog = load_catalog()
-    known: dict[str, Image | WheelSource] = {**catalog.images, **{w.name: w for w in catalog.wheels.values()}}
+    first: list[WheelSource | Layer] = [
+        *catalog.layers.values(),
+        *catalog.wheels.values(),
+    ]  # images keep to their layers'
+    known: dict[str, Image | WheelSource | Layer] = {**{subject.name: subject for subject in first}, **catalog.images}
     for name in names or known:
         if name not in known:
             raise UsageError(f"no image {name!r}", f"one of: {', '.join(known)}")

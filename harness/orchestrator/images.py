@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from harness import __version__
 from harness.catalog import CODE, PACKAGE, Image, WheelSource
 from harness.errors import BuildFailed, EnvironmentProblem
-from harness.orchestrator import compiling
+from harness.orchestrator import compiling, requirements
 from harness.orchestrator.wheels import Target, WheelCache, image_target, link
 
 if TYPE_CHECKING:
@@ -77,10 +77,20 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def assemble_context(image: Image, wheels: list[Path], compiled: list[Path], base: str, folder: Path) -> None:
-    """Write a whole build context: the code, the lock file, the wheels, the Dockerfile with its arguments filled in.
+@dataclass(frozen=True)
+class Packages:
+    """The wheels that an image installs."""
 
-    Wheels that were compiled here lie apart, in ``compiled/``: the lock file cannot know their hashes.
+    own: list[Path]
+    layer: list[Path] = field(default_factory=list)  # those of the layer that it shares
+    compiled: list[Path] = field(default_factory=list)  # made on this machine: no lock file can know their hashes
+
+
+def assemble_context(image: Image, packages: Packages, base: str, folder: Path) -> None:
+    """Write a whole build context: the code, the lock files, the wheels, the Dockerfile with its arguments filled in.
+
+    What lies in ``layer/`` is the same, to the byte, for all images that share the layer, so that the engine installs it once.
+    Raises UsageError where the image's lock file has other versions than the layer's.
     """
     assemble_code(image, folder)
     arguments = {
@@ -89,11 +99,16 @@ def assemble_context(image: Image, wheels: list[Path], compiled: list[Path], bas
         "VERSION": __version__,
         "SOURCE_HASH": image.source_hash,
         "ENVIRONMENT_HASH": image.environment_hash,
+        "LAYER": image.layer.name if image.layer else "layers/none",
+        "LAYER_HASH": image.layer.hash if image.layer else "none",
     }
     _write_dockerfile(image.dockerfile, arguments, folder)
-    shutil.copyfile(image.requirements, folder / "requirements.txt")
-    link(wheels, folder / "wheels")
-    link(compiled, folder / "compiled")
+    shared, own = requirements.split(image)
+    link(packages.layer, folder / "layer" / "wheels")
+    (folder / "layer" / "requirements.txt").write_text(shared, "utf-8")
+    (folder / "requirements.txt").write_text(own, "utf-8")
+    link(packages.own, folder / "wheels")
+    link(packages.compiled, folder / "compiled")
 
 
 def assemble_compile(source: WheelSource, files: list[Path], base: str, folder: Path) -> None:
@@ -160,14 +175,10 @@ class ImageBuilder:
             return found
         with self._making_base:
             base = self.ensure_base(image.path.parent.parent / "base", say)
-        wheels = self._cache.fetch(image.requirements, self._target, say)
-        compiled = []
-        if image.compiled:
-            with self._compiling:
-                compiled = [self._compile(source, base, say) for source in image.compiled]
+        packages = self._packages(image, base, say)
         context = self.work / "contexts" / image.slug
         context.parent.mkdir(parents=True, exist_ok=True)
-        assemble_context(image, wheels, compiled, base, context)
+        assemble_context(image, packages, base, context)
         say(f"building the image of {image.name}")
         self._build(_Build(image.name, context, reference(image)))
         self.client.api.tag(reference(image), repository(image), "latest")
@@ -178,6 +189,15 @@ class ImageBuilder:
                 f"{image.name} was built, but its label source-hash is missing", "keep the LABEL of its Dockerfile"
             )
         return built
+
+    def _packages(self, image: Image, base: str, say: Callable[[str], None]) -> Packages:
+        wheels = self._cache.fetch(image.requirements, self._target, say)
+        layer = self._cache.fetch(image.layer.requirements, self._target, say) if image.layer else []
+        compiled = []
+        if image.compiled:
+            with self._compiling:
+                compiled = [self._compile(source, base, say) for source in image.compiled]
+        return Packages([wheel for wheel in wheels if wheel not in layer], layer, compiled)
 
     def _compile(self, source: WheelSource, base: str, say: Callable[[str], None]) -> Path:
         """The wheel of a package that is compiled in the base image, and kept here and, as an image, in the engine."""
@@ -288,10 +308,12 @@ class ImageBuilder:
             self._under_way.discard(stopped)
 
     def _prune_old_stages(self, image: Image) -> None:
-        """Drop the untagged build stages of this image's former environments; the present one makes rebuilds cheap."""
-        own = f"{LABEL}.image={image.name}"
-        old = f"{LABEL}.environment-hash={image.environment_hash}"
-        self.client.images.prune({"dangling": True, "label": [own], "label!": [old]})
+        """Drop the untagged build stages of former environments and layers; the present ones make rebuilds cheap."""
+        current = [(image.name, image.environment_hash)]
+        current += [(image.layer.name, image.layer.hash)] if image.layer else []
+        for name, wanted in current:
+            own, old = f"{LABEL}.image={name}", f"{LABEL}.environment-hash={wanted}"
+            self.client.images.prune({"dangling": True, "label": [own], "label!": [old]})
 
 
 def _keep_build_log(messages: Iterable[Mapping[str, Any]], log: Path) -> str | None:

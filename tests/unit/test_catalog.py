@@ -9,6 +9,7 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.errors import UsageError
+from harness.orchestrator.requirements import entries
 
 ADAPTER = """
 from dataclasses import replace
@@ -22,10 +23,12 @@ packages: [tiny==1.0]
 smoke: import tiny
 disk_mb: 1
 build_s: 1
+layer: small
 variants:
   gpu: {summary: tiny on GPUs, packages: [tiny-gpu==1.0], smoke: import tiny, disk_mb: 2, build_s: 2}
   other: {summary: the other tiny, packages: [other==1.0], smoke: import other, disk_mb: 3, build_s: 3, compiled: [other]}
 """
+LAYER = "summary: shared\npackages: [tiny==1.0]\n"
 WHEEL = "packages: [other==1.0, make==1.0]\nsystem: [g++]\nbuild_s: 60\n"
 
 
@@ -39,6 +42,8 @@ def tree(tmp_path: Path) -> Path:
         "runtimes/tiny/requirements.txt": "tiny==1.0",
         "runtimes/tiny/requirements.gpu.txt": "tiny-gpu==1.0",
         "runtimes/tiny/requirements.other.txt": "other==1.0",
+        "layers/small/layer.yaml": LAYER,
+        "layers/small/requirements.txt": "tiny==1.0 --hash=sha256:1",
         "wheels/other/wheel.yaml": WHEEL,
         "wheels/other/build.sh": "true",
         "wheels/other/requirements.txt": "other==1.0",
@@ -79,9 +84,12 @@ def hashes(tree: Path) -> dict[str, str]:
         ("runtimes/tiny/requirements.gpu.txt", "runtimes/tiny.gpu"),
         ("runtimes/tiny/requirements.txt", "runtimes/tiny"),
         ("wheels/other/build.sh", "runtimes/tiny.other"),
+        ("layers/small/requirements.txt", "runtimes/tiny"),
     ],
 )
-def test_an_image_depends_on_its_own_lock_and_on_what_is_compiled_for_it(tree: Path, file: str, image: str) -> None:
+def test_an_image_depends_on_its_own_lock_on_its_layer_and_on_what_is_compiled_for_it(
+    tree: Path, file: str, image: str
+) -> None:
     before = hashes(tree)
     (tree / file).write_text("changed")
     assert {name for name, found in hashes(tree).items() if found != before[name]} == {image}
@@ -109,6 +117,7 @@ def test_a_missing_lock_is_told_with_the_command_that_makes_it(tree: Path) -> No
         ("runtimes/tiny/image.yaml", "  other:", "  another:", "names the variant 'other'"),
         ("runtimes/tiny/adapter.py", "CARDS =", "CARD =", "has no CARDS of type RuntimeCard"),
         ("wheels/other/wheel.yaml", "system: [g++]\n", "", "'system' is missing"),
+        ("runtimes/tiny/image.yaml", "layer: small", "layer: large", "names 'large', which is not below images/layers"),
     ],
 )
 def test_a_broken_contract_is_told_with_its_file(tree: Path, file: str, old: str, new: str, told: str) -> None:
@@ -126,3 +135,17 @@ def test_an_image_without_a_dockerfile_takes_that_of_its_kind(tree: Path) -> Non
     (tree / "runtimes/tiny/Dockerfile").write_text("FROM another")
     assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/tiny/Dockerfile"
     assert not set(before.values()) & set(hashes(tree).values())
+
+
+def test_images_that_hold_all_of_a_layer_share_it() -> None:
+    """Else the same packages would be installed and stored once more."""
+    catalog = load_catalog()
+    for layer in catalog.layers.values():
+        packages = set(entries(layer.requirements.read_text("utf-8")))
+        holding = [
+            image
+            for image in catalog.images.values()
+            if packages <= set(entries(image.requirements.read_text("utf-8")))
+        ]
+        assert len(holding) > 1
+        assert all(image.layer == layer for image in holding)

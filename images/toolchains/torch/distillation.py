@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from layers import evenly_spaced
 from training import Batch, Tensor
 
 TERMS = ("logits", "features", "attention", "hard")
@@ -25,7 +26,8 @@ class Distillation:
     ``hard``       the loss of the labels
     =============  ====================================================================================================
 
-    The i-th of n student layers is compared with layer ceil(i L / n) of the teacher's L. Padding counts nowhere.
+    A student's layers are compared with as many of its teacher's, evenly spaced: those that a copied student starts from.
+    Padding counts nowhere.
     """
 
     def __init__(self, teacher: Any, student: Any, weights: Mapping[str, float], temperature: float) -> None:
@@ -103,8 +105,7 @@ class Distillation:
 
 def _paired(own: Sequence[Tensor], shown: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Each of the student's layers and the teacher's that it is compared with."""
-    ratio = len(shown) / len(own)
-    return [(layer, shown[int(np.ceil((at + 1) * ratio)) - 1]) for at, layer in enumerate(own)]
+    return [(layer, shown[at]) for layer, at in zip(own, evenly_spaced(len(shown), len(own)), strict=True)]
 
 
 def _divergence(wanted: Tensor, got: Tensor) -> Tensor:

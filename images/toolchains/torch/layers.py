@@ -1,10 +1,12 @@
-"""The stack of alike layers that a transformer is: where it is, and the configuration of a shorter one."""
+"""The stack of alike layers that a transformer is: where it is, which of them a shorter one keeps, and its configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
+
+import numpy as np
 
 from harness.making import ConversionError
 
@@ -20,6 +22,14 @@ def stack(model: Any) -> tuple[str, Any]:
             f"{model.config.model_type} is not one transformer stack: none of its layers can be chosen"
         )
     return found[0]
+
+
+def evenly_spaced(depth: int, layers: int) -> list[int]:
+    """So many of ``depth`` layers, the first and the last among them; of one layer, the last.
+
+    Source: DistilBERT (Sanh et al. 2019), which takes one layer out of two.
+    """
+    return [int(at) for at in np.linspace(depth - 1, 0, layers).round()][::-1]
 
 
 def shortened(config: Any, kept: Sequence[int]) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-import numpy as np
-from layers import shortened, stack
+from layers import evenly_spaced, shortened, stack
 
 from harness.making import ConversionError
 
@@ -29,7 +28,7 @@ def shallower(teacher: Any, layers: int, copy: bool) -> Any:
     layers = layers or depth // 2
     if not 0 < layers < depth:
         raise ConversionError(f"the teacher has {depth} layers: student_layers must be 1 to {depth - 1}, not {layers}")
-    kept = [int(at) for at in np.linspace(0, depth - 1, layers).round()] if layers > 1 else [0]
+    kept = evenly_spaced(depth, layers)
     student = type(teacher)(shortened(teacher.config, kept))
     if copy:
         prefix, _ = stack(teacher)
