@@ -31,8 +31,8 @@ class Status(StrEnum):
 
     @property
     def failed(self) -> bool:
-        """Whether a run with such a cell exits with 1: something was wanted and did not work."""
-        return self not in (Status.OK, Status.UNSUPPORTED, Status.SKIPPED)
+        """Whether a run with such a cell exits with 1: something was wanted and did not work. To diverge is a finding."""
+        return self not in (Status.OK, Status.DIVERGED, Status.UNSUPPORTED, Status.SKIPPED)
 
 
 class Record(BaseModel):
@@ -99,6 +99,18 @@ class Quality(Record):
     interval: Interval | None = None
     examples: int
     higher_is_better: bool
+    change: float | None = Field(None, description="value minus that of the original on FP32 PyTorch; null without one")
+    change_interval: Interval | None = Field(None, description="of change, by a paired bootstrap over the same examples")
+
+
+class Fidelity(Record):
+    """How near the outputs come to those of the original on FP32 PyTorch, on the same held-out examples."""
+
+    positions: int = Field(description="outputs compared: images, or tokens of the first sentences or windows")
+    top1_agreement: float = Field(description="share of positions whose largest logit is the same class's")
+    kl_divergence: float = Field(description="mean KL divergence from the original's classes, nats")
+    max_logit_difference: float = Field(description="among the 64 largest logits of each position")
+    tolerance: str = Field(description="the row of the table of tolerances that holds for this method")
 
 
 class Image(Record):
@@ -174,6 +186,8 @@ class Cell(Record):
     vram_bytes: int | None = Field(None, description="device memory in use above idle, peak, by NVML")
     vram_reason: str | None = Field(None, description="why vram_bytes is null")
     quality: Quality | None = None
+    fidelity: Fidelity | None = None
+    fidelity_reason: str | None = Field(None, description="why fidelity is null")
     quality_reason: str | None = Field(None, description="why quality is null")
     arithmetic: str | None = Field(None, description="precision that really ran, as the runtime tells it")
     phases: dict[str, Phase] = Field(default_factory=dict, description="medians over rounds")

@@ -22,9 +22,13 @@ from harness.matrix.formats import Hop, NoRoute, route
 from harness.matrix.spec import Matrix, Method, Model, PassUse
 
 PREPARATION = "toolchains/torch"  # has the tokenizers
+REFERENCE = "pytorch"  # the runtime whose FP32 outputs on a CPU are what all others are compared with
 FETCH_LAYOUT = 1  # raise it when fetching comes to lay out folders differently
 NOT_SEARCHED = "its passes are chosen by measuring, when the matrix runs"
 OVERHEAD_CALLS = {"min_samples": 200, "min_seconds": 0.2, "max_seconds": 2.0, "precision": 0.01}
+
+#: Inputs that a step can do without, should they not come to be.
+OPTIONAL = frozenset({"reference"})
 
 #: What has a configuration, and for text a tokenizer, beside its weights: data is prepared by it.
 _CHECKPOINTS = (*(Form("hf", precision) for precision in ("fp32", "fp16", "bf16")), Form("keras", "fp32"))
@@ -61,6 +65,7 @@ class PlannedCell:
     artifact: str | None = None
     rounds: tuple[str, ...] = ()
     evaluation: str | None = None
+    reference: str | None = None  # the evaluation that kept the outputs which this cell's are compared with
     status: str | None = None  # ``unsupported`` or ``skipped``
     reason: str | None = None
 
@@ -152,7 +157,9 @@ class Planner:
         workload = self._prepare(model, tokenizer, dict(cell.workload))
         held_out = self._prepare(model, tokenizer, None)
         rounds = tuple(self._measure(cell, model, artifact, workload, n) for n in range(self._rounds(cell)))
-        return PlannedCell(cell, model.task, artifact, rounds, self._evaluate(cell, model, artifact, held_out))
+        reference = self._reference(model, held_out)
+        evaluation = self._evaluate(cell, model, artifact, held_out, reference)
+        return PlannedCell(cell, model.task, artifact, rounds, evaluation, reference)
 
     def _rounds(self, cell: Cell) -> int:
         return cell.rounds or self.matrix.measure.rounds
@@ -167,16 +174,40 @@ class Planner:
         }
         return self._in_runtime("measure", cell, model, artifact, data, {"sampling": sampling, "round": number})
 
-    def _evaluate(self, cell: Cell, model: Model, artifact: str, data: str) -> str:
-        return self._in_runtime("evaluate", cell, model, artifact, data, {})
+    def _evaluate(self, cell: Cell, model: Model, artifact: str, data: str, reference: str | None) -> str:
+        step = self.steps[reference] if reference else None
+        if step and (artifact, cell.runtime, cell.device) == (step.inputs["artifact"], REFERENCE, "cpu"):
+            return step.key
+        return self._in_runtime("evaluate", cell, model, artifact, data, {"reference": False}, reference)
 
-    def _in_runtime(self, kind: str, cell: Cell, model: Model, artifact: str, data: str, more: dict[str, Any]) -> str:
+    def _reference(self, model: Model, data: str) -> str | None:
+        """The evaluation of the original on FP32 PyTorch, which keeps its outputs; None where PyTorch does not load it."""
+        runtime = self.catalog.runtimes.get(REFERENCE)
+        if runtime is None or not serves(runtime.card.tasks, model.task):
+            return None
+        try:
+            artifact = self._artifact(model, Method(name="original"), (Form("hf", "fp32"),))
+        except NoRoute:
+            return None
+        cell = Cell(model.name, "original", REFERENCE, "cpu", {})
+        return self._in_runtime("evaluate", cell, model, artifact, data, {"reference": True})
+
+    def _in_runtime(
+        self,
+        kind: str,
+        cell: Cell,
+        model: Model,
+        artifact: str,
+        data: str,
+        more: dict[str, Any],
+        reference: str | None = None,
+    ) -> str:
         image = self.catalog.image_of(self.catalog.runtimes[cell.runtime], cell.device)
         title = f"{kind} {cell.model} {cell.method} on {cell.runtime} {cell.device}"
         title += f" {workload_name(cell.workload)}, round {more['round'] + 1}" if kind == "measure" else ""
         # The engine is part of the key: a virtual environment isolates less than a container, so its numbers are others.
         spec = {"task": model.task, "runtime": cell.runtime, "device": cell.device, "engine": self.engine, **more}
-        inputs = {"artifact": artifact, "data": data}
+        inputs = {"artifact": artifact, "data": data} | ({"reference": reference} if reference else {})
         return self._add(kind, title, image, image.source_hash, spec, inputs, cell=cell, device=cell.device)
 
     def _overhead(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import __version__, stats
+from harness import __version__, stats, tasks
 from harness.catalog import ROOT, Catalog
 from harness.matrix.plan import Plan, PlannedCell
-from harness.orchestrator import machine, weighing
+from harness.orchestrator import fidelity, machine, weighing
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.run import Failure
 from harness.orchestrator.store import Entry, Store, hash_of
@@ -19,6 +19,7 @@ from harness.results import (
     Artifact,
     Cell,
     Environment,
+    Fidelity,
     Generation,
     Image,
     Latency,
@@ -104,7 +105,17 @@ class Collector:
         if any(self.store.find(key) is None for key in planned.leaves):
             why = "not picked in this run, and not measured before"
             return Cell(**base, **measured, status=Status.SKIPPED, reason=why)
+        if diverged := self._diverged(planned, measured):
+            return Cell(**base, **measured, status=Status.DIVERGED, reason=diverged)
         return Cell(**base, **measured, status=Status.OK)
+
+    def _diverged(self, planned: PlannedCell, measured: Mapping[str, Any]) -> str | None:
+        """Why the cell computes something else than the original, beyond what its method may cost."""
+        if not measured["fidelity"] or not (reference := self._record(planned.reference)):
+            return None
+        score = self._record(planned.evaluation)
+        assert score is not None
+        return fidelity.problem(measured["fidelity"].tolerance, score["fidelity"], score, reference)
 
     def _refused(self, planned: PlannedCell) -> str | None:
         """Why the runtime did not take the model, as it said when it was asked to load or to run it."""
@@ -136,6 +147,7 @@ class Collector:
             "vram_bytes": None if None in vram else round(statistics.median(vram)),
             "vram_reason": first["vram"]["reason"],
             "quality": self._quality(planned),
+            **self._fidelity(planned),
             "arithmetic": first["arithmetic"],
             "phases": _phases([record["phases"] for record in records]),
             "artifact": self._artifact(planned),
@@ -154,11 +166,33 @@ class Collector:
         }
 
     def _quality(self, planned: PlannedCell) -> Quality | None:
-        entry = self.store.find(planned.evaluation) if planned.evaluation else None
-        if entry is None:
+        record, reference = self._record(planned.evaluation), self._record(planned.reference)
+        if record is None:
             return None
-        record = entry.record()
-        return Quality(**{name: record[name] for name in Quality.model_fields})
+        score = {name: record[name] for name in ("metric", "value", "interval", "examples", "higher_is_better")}
+        if reference is None or planned.evaluation == planned.reference:
+            return Quality(**score)
+        interval = tasks.change_interval(planned.task, record["tallies"], reference["tallies"])
+        return Quality(**score, change=record["value"] - reference["value"], change_interval=interval)
+
+    def _fidelity(self, planned: PlannedCell) -> dict[str, Any]:
+        """The cell's fields on fidelity."""
+        if planned.reference is None:
+            return {"fidelity_reason": "there is no FP32 PyTorch model to compare with"}
+        if planned.evaluation == planned.reference:
+            return {"fidelity_reason": "all others are compared with this one"}
+        record, artifact = self._record(planned.evaluation), self._artifact(planned)
+        if record is None or artifact is None:
+            return {"fidelity_reason": "not evaluated"}
+        if record["fidelity"] is None:
+            return {"fidelity_reason": "the original could not be evaluated on FP32 PyTorch"}
+        return {"fidelity": Fidelity(**record["fidelity"], tolerance=fidelity.tolerance(artifact.passes))}
+
+    def _record(self, key: str | None) -> dict[str, Any] | None:
+        """What an evaluation found; None where it did not run, or the runtime did not take the model."""
+        entry = self.store.find(key) if key else None
+        record = entry.record() if entry else {"unsupported": None}
+        return None if "unsupported" in record else record
 
     def _artifact(self, planned: PlannedCell) -> Artifact | None:
         entry = self.store.find(planned.artifact) if planned.artifact else None

@@ -23,7 +23,7 @@ import psutil
 from harness.catalog import Catalog, Image
 from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
-from harness.matrix.plan import Plan, Step, describe
+from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.orchestrator import sources
 from harness.orchestrator.engines import Engine, Environment, Job, Limits, Outcome
 from harness.orchestrator.estimate import History
@@ -180,6 +180,8 @@ class Run:
             # A damaged input was thrown away by the store just now, so it is made again here, once for all that need it.
             with self._repairing:
                 if self.store.output(key) is None and (failure := self._make(self.plan.steps[key])):
+                    if name in OPTIONAL:
+                        continue
                     self.failures[step.key] = failure
                     return failure
                 inputs[name] = self._output(key)

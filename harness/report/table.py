@@ -190,11 +190,22 @@ def difference(cell: Cell, baseline: Cell) -> Difference | None:
     if not ours or not theirs or ours.metric != theirs.metric:
         return None
     change = ours.value - theirs.value
+    if ours.change is not None and ours.change_interval and _is_reference(baseline):
+        return _judged(change, ours.change_interval, higher_is_better=ours.higher_is_better)
     if not ours.interval or not theirs.interval:
         return Difference(change, None, None)
-    low, high = stats.difference_interval(ours.value, ours.interval, theirs.value, theirs.interval)
-    shown = low > 0 or high < 0
-    return Difference(change, (low, high), (change > 0) is ours.higher_is_better if shown else None)
+    interval = stats.difference_interval(ours.value, ours.interval, theirs.value, theirs.interval)
+    return _judged(change, interval, higher_is_better=ours.higher_is_better)
+
+
+def _judged(change: float, interval: tuple[float, float], *, higher_is_better: bool) -> Difference:
+    shown = interval[0] > 0 or interval[1] < 0
+    return Difference(change, interval, (change > 0) is higher_is_better if shown else None)
+
+
+def _is_reference(cell: Cell) -> bool:
+    """Whether it is the cell that every quality's change is against."""
+    return (cell.method, cell.runtime, cell.device) == ("original", "pytorch", "cpu")
 
 
 def _missing(cell: Cell, siblings: Mapping[Key, list[Cell]]) -> dict[str, Message]:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
+import numpy as np
 import numpy.typing as npt
+
+from harness.tasks import _bootstrap
 
 Array: TypeAlias = npt.NDArray[Any]
 Row: TypeAlias = Mapping[str, Any]
@@ -30,8 +33,13 @@ class Score:
     metric: str
     value: float
     interval: tuple[float, float] | None
-    examples: int
+    tallies: list[list[float]]  # what each example adds to the sums that the metric is a function of, [examples][k]
     higher_is_better: bool
+
+    @property
+    def examples(self) -> int:
+        """How many were scored."""
+        return len(self.tallies)
 
 
 class Task(Protocol):
@@ -68,6 +76,16 @@ class Task(Protocol):
 
     def score(self, predictions: Sequence[Array], data: Path) -> Score:
         """Score the reduced predictions, one per evaluation batch and in that order."""
+
+    def metric(self, sums: Array) -> Array:
+        """The metric of sums of tallies, [n, k] -> [n]."""
+
+
+def change_interval(
+    name: str, ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]
+) -> tuple[float, float] | None:
+    """The 95 % interval of the metric of ours minus that of theirs, from the tallies of both on the same examples."""
+    return _bootstrap.paired(np.asarray(ours, float), np.asarray(theirs, float), get(name).metric)
 
 
 def names() -> list[str]:

@@ -93,7 +93,7 @@ def score(predictions: Sequence[Array], data: Path) -> Score:
     _, arrays = _storage.load(data)
     right = (np.stack(predictions) == arrays["labels"]).astype(np.float64)
     counts = np.column_stack([right, np.ones_like(right)])
-    return Score(METRIC, float(right.mean()), interval(counts, _ratio), len(right), HIGHER_IS_BETTER)
+    return Score(METRIC, float(right.mean()), interval(counts, metric), counts.tolist(), HIGHER_IS_BETTER)
 
 
 def pixels(images: Sequence[Array], how: Preprocessing, size: int) -> npt.NDArray[np.float32]:
@@ -115,7 +115,8 @@ def pixels(images: Sequence[Array], how: Preprocessing, size: int) -> npt.NDArra
     return np.asarray((np.concatenate(scaled) - mean) / std, dtype=np.float32)
 
 
-def _ratio(sums: Floats) -> Floats:
+def metric(sums: Floats) -> Floats:
+    """Right images over all images, of sums [n, 2]."""
     return sums[:, 0] / sums[:, 1]
 
 

@@ -82,11 +82,12 @@ def reduce(logits: Array, inputs: Mapping[str, Array]) -> Array:
 def score(predictions: Sequence[Array], data: Path) -> Score:
     """Perplexity; the interval resamples windows."""
     sums = np.stack(predictions)
-    value = float(_perplexity(sums.sum(axis=0)[None])[0])
-    return Score(METRIC, value, interval(sums, _perplexity), len(sums), HIGHER_IS_BETTER)
+    value = float(metric(sums.sum(axis=0)[None])[0])
+    return Score(METRIC, value, interval(sums, metric), sums.tolist(), HIGHER_IS_BETTER)
 
 
-def _perplexity(sums: Floats) -> Floats:
+def metric(sums: Floats) -> Floats:
+    """Perplexity, of sums [n, 2] of negative log-likelihoods and of scored tokens."""
     with np.errstate(over="ignore"):  # a broken model's perplexity may be infinite, and is reported so
         return np.exp(sums[:, 0] / sums[:, 1])
 

@@ -105,8 +105,8 @@ def score(predictions: Sequence[Array], data: Path) -> Score:
         found = spans([facts["labels"][predicted[at]] if at >= 0 else "O" for at in first])
         wanted = spans([facts["tags"][tag] for tag in gold])
         counts[i] = len(found & wanted), len(found), len(wanted)
-    value = float(_f1(counts.sum(axis=0)[None])[0])
-    return Score(METRIC, value, interval(counts, _f1), len(counts), HIGHER_IS_BETTER)
+    value = float(metric(counts.sum(axis=0)[None])[0])
+    return Score(METRIC, value, interval(counts, metric), counts.tolist(), HIGHER_IS_BETTER)
 
 
 def spans(tags: Sequence[str]) -> set[Span]:
@@ -136,7 +136,8 @@ def first_subtokens(word_ids: Sequence[int | None], words: int) -> list[int]:
     return first
 
 
-def _f1(sums: Floats) -> Floats:
+def metric(sums: Floats) -> Floats:
+    """F1, of sums [n, 3] of entities that are right, that were found, that were wanted."""
     right, found, wanted = sums.T
     f1: Floats = np.divide(2 * right, found + wanted, out=np.zeros(len(sums)), where=found + wanted > 0)
     return f1

@@ -20,6 +20,7 @@ from typing import Any
 from harness.cards import RuntimeCard
 from harness.worker.adapter import Unsupported
 from harness.worker.environment import cpus_allowed, versions
+from harness.worker.fidelity import Comparison, Reference
 from harness.worker.loop import Sampling
 from harness.worker.measure import Subject, evaluate, measure
 
@@ -169,15 +170,17 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
     task = json.loads((step / "step.json").read_text("utf-8"))
     spec = task["spec"]
     status: dict[str, Any] = {"status": "ok"}
+    (step / "out").mkdir(exist_ok=True)
     try:
         subject = _subject(Path(inputs["artifact"]), spec["runtime"], spec["device"], task["threads"])
         data = Path(inputs["data"])
-        timed = task["kind"] == "measure"
         try:
-            record = measure(subject, data, Sampling(**spec["sampling"])) if timed else evaluate(subject, data)
+            if task["kind"] == "measure":
+                record = measure(subject, data, Sampling(**spec["sampling"]))
+            else:
+                record = _evaluate(subject, data, inputs, step / "out" if spec["reference"] else None)
         except Unsupported as reason:  # a finding like any other: it is kept, and not tried again
             record = {"unsupported": _one_line(reason)}
-        (step / "out").mkdir(exist_ok=True)
         (step / "out" / "record.json").write_text(json.dumps(record), "utf-8")
         status["versions"] = versions(subject.card.distributions)
     except Exception as error:
@@ -188,6 +191,17 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
     temporary.write_text(json.dumps(status), "utf-8")
     temporary.replace(step / "status.json")
     return 0 if status["status"] == "ok" else 1
+
+
+def _evaluate(subject: Subject, data: Path, inputs: Mapping[str, str], keep: Path | None) -> dict[str, Any]:
+    """Evaluate, and keep the outputs in the folder ``keep`` as the reference, or compare them with the one that is given."""
+    if keep is None:
+        given = inputs.get("reference")
+        return evaluate(subject, data, Comparison(Path(given)) if given else None)
+    reference = Reference()
+    record = evaluate(subject, data, reference)
+    reference.save(keep)
+    return record
 
 
 def _status_of(error: Exception) -> str:

@@ -15,6 +15,7 @@ from harness.cards import RuntimeCard
 from harness.worker import memory
 from harness.worker.adapter import Adapter, Arrays, GenerativeAdapter
 from harness.worker.environment import Noise, Snapshot
+from harness.worker.fidelity import Comparison, Reference
 from harness.worker.loop import Sampling, Timed, collect
 from harness.worker.vram import VramMeter
 
@@ -135,8 +136,8 @@ def _timed(adapter: Adapter, task: str, generation: _Generation) -> Timed:
     return request if task == "text-generation" else call
 
 
-def evaluate(subject: Subject, data: Path) -> dict[str, Any]:
-    """Run the held-out examples, one at a time and unpadded, and score them.
+def evaluate(subject: Subject, data: Path, watch: Reference | Comparison | None = None) -> dict[str, Any]:
+    """Run the held-out examples, one at a time and unpadded, and score them; ``watch`` sees all outputs.
 
     Returns the score; what is kept of the outputs stays in memory only as long as the task needs it.
     """
@@ -144,8 +145,14 @@ def evaluate(subject: Subject, data: Path) -> dict[str, Any]:
     adapter = subject.adapter(subject.device, subject.threads, subject.card.mode)
     adapter.load(subject.artifact, subject.manifest)
     start = perf_counter()
-    predictions = [task.reduce(adapter.run(inputs)["logits"], inputs) for inputs in task.evaluation_batches(data)]
+    predictions = []
+    for inputs in task.evaluation_batches(data):
+        logits = adapter.run(inputs)["logits"]
+        predictions.append(task.reduce(logits, inputs))
+        if watch:
+            watch.see(logits)
     seconds = perf_counter() - start
     adapter.close()
     score = task.score(predictions, data)
-    return {**asdict(score), "seconds": seconds}
+    fidelity = watch.record() if isinstance(watch, Comparison) else None
+    return {**asdict(score), "examples": score.examples, "fidelity": fidelity, "seconds": seconds}

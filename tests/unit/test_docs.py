@@ -16,6 +16,7 @@ from harness.catalog import ROOT, load_catalog
 from harness.cli import main
 from harness.errors import Exit
 from harness.matrix import expand, load, spec
+from harness.orchestrator.fidelity import PASSES, TOLERANCES, Tolerance
 
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -94,6 +95,15 @@ def test_the_rooms_of_the_architecture_are_those_of_the_tree() -> None:
 def test_every_status_is_explained_and_whether_it_fails_the_run() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|.*\| (yes|no) \|$", (DOCS / "statuses.md").read_text("utf-8"), re.M)
     assert dict(rows) == {status.value: "yes" if status.failed else "no" for status in results.Status}
+
+
+def test_the_tolerances_of_the_methodology_are_those_of_the_gate() -> None:
+    text = (DOCS / "methodology.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) % \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) % \|$", text, re.M)
+    stated = {name: Tolerance(float(a) / 100, float(b), float(c), float(d) / 100) for name, a, b, c, d in rows}
+    assert stated == TOLERANCES
+    named = {name: re.search(rf"^\| `{group}` \|.*`{name}`", text, re.M) for name, group in PASSES.items()}
+    assert all(named.values()), named
 
 
 def test_every_exit_code_is_explained() -> None:

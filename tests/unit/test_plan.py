@@ -259,3 +259,36 @@ def test_an_automatic_cell_has_the_passes_that_were_chosen_for_it_or_says_why_no
     assert (not_yet.status, not_yet.reason) == ("skipped", "its passes are chosen by measuring, when the matrix runs")
     absent = cells["digits-cnn/auto/pytorch/cuda/b1-i32"]
     assert (absent.status, absent.reason) == ("skipped", "no NVIDIA driver")
+
+
+def evaluation(plan: Plan, cell_id: str) -> tuple[str, str | None]:
+    """The key of a cell's evaluation, and of the evaluation whose outputs it is compared with."""
+    planned_cell = next(cell for cell in plan.cells if cell.cell.id == cell_id)
+    assert planned_cell.evaluation
+    return planned_cell.evaluation, planned_cell.reference
+
+
+def test_the_original_on_pytorch_is_what_all_cells_of_its_model_are_compared_with() -> None:
+    plan = planned()
+    own, reference = evaluation(plan, "digits-cnn/original/pytorch/cpu/b1-i32")
+    assert own == reference
+    assert plan.steps[own].spec["reference"]
+    for method, runtime in (("int8-dynamic", "pytorch"), ("original", "onnxruntime")):
+        other, compared_with = evaluation(plan, f"digits-cnn/{method}/{runtime}/cpu/b1-i32")
+        assert compared_with == own
+        assert plan.steps[other].inputs["reference"] == own
+
+
+def test_there_is_a_reference_where_pytorch_is_not_in_the_matrix() -> None:
+    plan = planned(TEXT.replace("[pytorch, onnxruntime]", "[onnxruntime]"))
+    _, reference = evaluation(plan, "digits-cnn/original/onnxruntime/cpu/b1-i32")
+    assert reference
+    assert plan.steps[reference].image == "runtimes/pytorch"
+
+
+def test_a_model_that_pytorch_does_not_load_has_no_reference() -> None:
+    keras = '{name: k, source: "zoo:digits-keras", task: image-classification, dataset: "zoo:digits"}'
+    text = TEXT.replace("models:\n", f"models:\n  - {keras}\n").replace("[pytorch, onnxruntime]", "[litert, pytorch]")
+    key, reference = evaluation(planned(text), "k/original/litert/cpu/b1-i32")
+    assert reference is None
+    assert "reference" not in planned(text).steps[key].inputs

@@ -99,7 +99,10 @@ def end(log: str = "", **outcome: Any) -> Behaviour:
 
 
 def plan(seed: int = 0) -> Plan:
-    """Eight cells, each with an artifact of its own, data that all share, three rounds and an evaluation."""
+    """Eight cells, each with an artifact of its own, data that all share, three rounds and an evaluation.
+
+    The evaluation of the first is what the others are compared with.
+    """
     steps: dict[str, Step] = {}
 
     def add(key: str, kind: str, image: str, inputs: dict[str, str], **spec: Any) -> None:
@@ -110,7 +113,8 @@ def plan(seed: int = 0) -> Plan:
     for name in CELLS:
         add(f"artifact-{name}", "compress", "toolchains/torch", {"data": "data"})
         inputs = {"artifact": f"artifact-{name}", "data": "data"}
-        add(f"evaluate-{name}", "evaluate", "runtimes/null", inputs)
+        compared = {"reference": f"evaluate-{CELLS[0]}"} if name != CELLS[0] else {}
+        add(f"evaluate-{name}", "evaluate", "runtimes/null", inputs | compared)
         rounds = tuple(f"measure-{name}-{number}" for number in range(ROUNDS))
         for number, key in enumerate(rounds):
             add(key, "measure", "runtimes/null", inputs, round=number)
@@ -193,6 +197,24 @@ def test_a_failed_step_is_tried_once_in_a_run(work: Path) -> None:
 def test_other_cells_go_on_after_a_failure(work: Path) -> None:
     run = execute(work, InProcess({"artifact-a": say("convert-failed", "no such operator")}))
     assert all(run.store.find(key) for planned in run.plan.cells[1:] for key in planned.leaves)
+
+
+def test_without_a_reference_the_others_are_evaluated_all_the_same(work: Path) -> None:
+    given: dict[str, bool] = {}
+
+    def note(job: Job) -> Outcome:
+        key = json.loads((job.step / "step.json").read_text())["spec"]["key"]
+        given[key] = "reference" in job.inputs
+        return succeed(job)
+
+    behaviours: dict[str, Behaviour] = {f"evaluate-{name}": note for name in CELLS}
+    run = execute(work, InProcess(behaviours | {"evaluate-a": say("crashed", "killed")}))
+    assert run.failures.keys() == {"evaluate-a"}
+    assert len(given) == len(CELLS) - 1
+    assert not any(given.values())
+    again: dict[str, Behaviour] = {f"evaluate-{name}": note for name in CELLS}
+    execute(work.with_name("other"), InProcess(again))
+    assert sum(given.values()) == len(CELLS) - 1
 
 
 def test_a_failed_step_is_tried_again_by_the_next_run(work: Path) -> None:

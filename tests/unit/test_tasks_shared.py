@@ -12,7 +12,7 @@ from scipy import stats
 
 from harness import tasks
 from harness.tasks import _storage
-from harness.tasks._bootstrap import interval
+from harness.tasks._bootstrap import interval, paired
 
 
 def mean(sums: np.ndarray) -> np.ndarray:
@@ -53,6 +53,35 @@ def test_the_interval_is_the_same_every_time() -> None:
 @pytest.mark.parametrize("examples", [0, 1])
 def test_fewer_than_two_examples_have_no_interval(examples: int) -> None:
     assert interval(np.ones((examples, 2)), mean) is None
+
+
+def test_the_paired_interval_agrees_with_scipys_paired_bootstrap() -> None:
+    draw = np.random.default_rng(5)
+    theirs = draw.normal(10, 2, size=200)
+    ours = theirs + draw.normal(0.3, 0.5, size=200)
+    low, high = paired(with_ones(ours), with_ones(theirs), mean) or (0, 0)
+
+    def change(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(a, axis=axis) - np.mean(b, axis=axis)
+
+    reference = stats.bootstrap(
+        (ours, theirs), change, method="percentile", paired=True, n_resamples=5000, rng=1
+    ).confidence_interval
+    assert (low, high) == pytest.approx((reference.low, reference.high), abs=0.02)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=30))
+def test_the_same_answers_differ_by_nothing(values: list[float]) -> None:
+    tallies = with_ones(np.array(values))
+    assert paired(tallies, tallies, mean) == (0, 0)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_the_change_of_a_task_s_own_metric_has_an_interval(name: str) -> None:
+    theirs = [[8.0, 10.0, 10.0][: 2 + (name == "token-classification")] for _ in range(20)]
+    ours = [[row[0] - (at % 2), *row[1:]] for at, row in enumerate(theirs)]
+    low, high = tasks.change_interval(name, ours, theirs) or (0, 0)
+    assert low <= high < 0
 
 
 @given(st.lists(st.lists(st.integers(0, 50_000), max_size=9), max_size=9))
