@@ -100,7 +100,9 @@ class Quality(Record):
     examples: int
     higher_is_better: bool
     change: float | None = Field(None, description="value minus that of the original on FP32 PyTorch; null without one")
-    change_interval: Interval | None = Field(None, description="of change, by a paired bootstrap over the same examples")
+    change_interval: Interval | None = Field(
+        None, description="of change, by a paired bootstrap over the same examples"
+    )
 
 
 class Fidelity(Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -157,7 +157,7 @@ class Planner:
         workload = self._prepare(model, tokenizer, dict(cell.workload))
         held_out = self._prepare(model, tokenizer, None)
         rounds = tuple(self._measure(cell, model, artifact, workload, n) for n in range(self._rounds(cell)))
-        reference = self._reference(model, held_out)
+        reference = self._reference(cell, model, held_out)
         evaluation = self._evaluate(cell, model, artifact, held_out, reference)
         return PlannedCell(cell, model.task, artifact, rounds, evaluation, reference)
 
@@ -178,9 +178,9 @@ class Planner:
         step = self.steps[reference] if reference else None
         if step and (artifact, cell.runtime, cell.device) == (step.inputs["artifact"], REFERENCE, "cpu"):
             return step.key
-        return self._in_runtime("evaluate", cell, model, artifact, data, {"reference": False}, reference)
+        return self._in_runtime("evaluate", cell, model, artifact, data, {"keep_outputs": False}, reference)
 
-    def _reference(self, model: Model, data: str) -> str | None:
+    def _reference(self, cell: Cell, model: Model, data: str) -> str | None:
         """The evaluation of the original on FP32 PyTorch, which keeps its outputs; None where PyTorch does not load it."""
         runtime = self.catalog.runtimes.get(REFERENCE)
         if runtime is None or not serves(runtime.card.tasks, model.task):
@@ -189,8 +189,8 @@ class Planner:
             artifact = self._artifact(model, Method(name="original"), (Form("hf", "fp32"),))
         except NoRoute:
             return None
-        cell = Cell(model.name, "original", REFERENCE, "cpu", {})
-        return self._in_runtime("evaluate", cell, model, artifact, data, {"reference": True})
+        cell = replace(cell, method="original", runtime=REFERENCE, device="cpu", workload=())
+        return self._in_runtime("evaluate", cell, model, artifact, data, {"keep_outputs": True})
 
     def _in_runtime(
         self,

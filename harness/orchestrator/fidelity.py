@@ -1,7 +1,7 @@
 """The fidelity gate: how far a method's outputs may go from the original's before its speed is no longer believed.
 
-The table is wide on purpose. It does not say which loss of quality is acceptable, which every reader decides; it says from where
-on a row must be taken for broken: a conversion that computes something else, or a method that ruined the model.
+The table is wide on purpose. It does not say which loss of quality is acceptable, which every reader decides; it says from
+where on a row must be taken for broken: a conversion that computes something else, or a method that ruined the model.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def _of(record: PassRecord) -> str:
     return PASSES.get(record.name, "other")
 
 
-def problem(name: str, fidelity: Mapping[str, Any], score: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
+def problem(
+    name: str, fidelity: Mapping[str, Any], score: Mapping[str, Any], reference: Mapping[str, Any]
+) -> str | None:
     """Why a cell counts as diverged, or None.
 
     ``score`` and ``reference`` are the records of the cell's evaluation and of the reference's. What is not a number is

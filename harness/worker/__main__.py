@@ -178,7 +178,7 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
             if task["kind"] == "measure":
                 record = measure(subject, data, Sampling(**spec["sampling"]))
             else:
-                record = _evaluate(subject, data, inputs, step / "out" if spec["reference"] else None)
+                record = _evaluate(subject, data, inputs, step / "out" if spec["keep_outputs"] else None)
         except Unsupported as reason:  # a finding like any other: it is kept, and not tried again
             record = {"unsupported": _one_line(reason)}
         (step / "out" / "record.json").write_text(json.dumps(record), "utf-8")

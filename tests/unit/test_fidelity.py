@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_method_has_the_widest_tolerance_of_its_passes(passes: list[PassRecord
 
 def test_the_tolerances_widen_from_one_to_the_next() -> None:
     bounds = list(TOLERANCES.values())
-    for narrow, wide in zip(bounds, bounds[1:], strict=False):
+    for narrow, wide in pairwise(bounds):
         assert narrow.top1_agreement >= wide.top1_agreement
         assert narrow.kl_divergence <= wide.kl_divergence
         assert narrow.perplexity_ratio <= wide.perplexity_ratio

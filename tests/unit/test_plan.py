@@ -272,7 +272,7 @@ def test_the_original_on_pytorch_is_what_all_cells_of_its_model_are_compared_wit
     plan = planned()
     own, reference = evaluation(plan, "digits-cnn/original/pytorch/cpu/b1-i32")
     assert own == reference
-    assert plan.steps[own].spec["reference"]
+    assert plan.steps[own].spec["keep_outputs"]
     for method, runtime in (("int8-dynamic", "pytorch"), ("original", "onnxruntime")):
         other, compared_with = evaluation(plan, f"digits-cnn/{method}/{runtime}/cpu/b1-i32")
         assert compared_with == own

@@ -116,12 +116,23 @@ def test_no_artifact_is_wrong_usage() -> None:
 
 
 def step(
-    folder: Path, artifact: Path, kind: str, data: str, runtime: str = "null", **options: Path
+    folder: Path,
+    artifact: Path,
+    kind: str,
+    data: str,
+    runtime: str = "null",
+    reference: Path | None = None,
+    keep_outputs: bool = False,
+    **options: Path,
 ) -> tuple[int, dict[str, Any]]:
     folder.mkdir()
-    spec = {"runtime": runtime, "device": "cpu", "sampling": {"max_seconds": 0.2, "min_seconds": 0.1}}
+    spec: dict[str, Any] = {"runtime": runtime, "device": "cpu"}
+    spec |= (
+        {"sampling": {"max_seconds": 0.2, "min_seconds": 0.1}} if kind == "measure" else {"keep_outputs": keep_outputs}
+    )
     (folder / "step.json").write_text(json.dumps({"kind": kind, "spec": spec, "seed": 0, "threads": 1}))
     inputs = ["--input", f"artifact={artifact}", "--input", f"data={artifact / 'data' / data}"]
+    inputs += ["--input", f"reference={reference}"] if reference else []
     done = worker("--step", folder, *inputs, **options)
     return done.returncode, json.loads((folder / "status.json").read_text())
 
@@ -131,6 +142,21 @@ def test_a_step_leaves_its_record_and_says_ok(artifact: Path, tmp_path: Path, ki
     code, status = step(tmp_path / "step", artifact, kind, data)
     assert (code, status["status"]) == (0, "ok")
     assert json.loads((tmp_path / "step" / "out" / "record.json").read_text())
+
+
+def test_outputs_are_compared_with_those_that_the_reference_kept(artifact: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    step(first, artifact, "evaluate", "evaluation", keep_outputs=True)
+    step(second, artifact, "evaluate", "evaluation", reference=first / "out")
+    records = [json.loads((folder / "out" / "record.json").read_text()) for folder in (first, second)]
+    assert records[0]["fidelity"] is None
+    assert records[1]["fidelity"] == {
+        "positions": 20,
+        "top1_agreement": 1.0,
+        "kl_divergence": 0.0,
+        "max_logit_difference": 0.0,
+    }
+    assert records[0]["tallies"] == records[1]["tallies"]
 
 
 def test_a_step_that_fails_says_why_in_its_status(artifact: Path, tmp_path: Path) -> None:
