@@ -111,7 +111,7 @@ class Collector:
 
     def _diverged(self, planned: PlannedCell, measured: Mapping[str, Any]) -> str | None:
         """Why the cell computes something else than the original, beyond what its method may cost."""
-        if not measured["fidelity"] or not (reference := self._record(planned.reference)):
+        if not measured.get("fidelity") or not (reference := self._record(planned.reference)):
             return None
         score = self._record(planned.evaluation)
         assert score is not None
