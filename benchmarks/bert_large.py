@@ -106,7 +106,7 @@ def length(cell: results.Cell) -> int:
 
 def rounds(cell: results.Cell) -> list[float]:
     """Medians of a cell's rounds, ms."""
-    return [each.median_ms for each in cell.latency_ms.rounds] if cell.latency_ms else []
+    return cell.latency_ms.medians_ms if cell.latency_ms else []
 
 
 if __name__ == "__main__":

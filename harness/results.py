@@ -44,6 +44,19 @@ class Record(BaseModel):
 Interval = Annotated[tuple[float, float], Field(description="95 % interval, lower and upper end")]
 
 
+class Noise(Record):
+    """How quiet the machine was from the first to the last sample of a round."""
+
+    steal_share: float = Field(description="share of all CPU time that other virtual machines took")
+    others_share: float = Field(description="share of all CPU time that other processes used")
+    throttled: int = Field(description="times that the container's CPU limit stopped it")
+    major_faults: int = Field(description="pages that had to be read from a disk")
+    preempted: int = Field(description="involuntary context switches")
+    load_before: float | None = Field(None, description="load average of the minute before")
+    clock_before_mhz: float | None = Field(None, description="mean over the CPUs, as the kernel tells it")
+    clock_after_mhz: float | None = None
+
+
 class Round(Record):
     """One fresh container's samples."""
 
@@ -54,16 +67,23 @@ class Round(Record):
     )
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
+    noise: Noise | None = None
+    counts: bool = Field(True, description="whether statistics use it: a noisy one is left out where enough were quiet")
 
 
 class Latency(Record):
     """Wall time of one call, milliseconds. For text generation a call is a whole request: prefill and all decode steps."""
 
-    p50: float = Field(description="geometric mean of the round medians")
-    p90: float = Field(description="90th percentile of all samples")
-    p99: float = Field(description="99th percentile of all samples")
+    p50: float = Field(description="geometric mean of the medians of the rounds that count")
+    p90: float = Field(description="90th percentile of all their samples")
+    p99: float = Field(description="99th percentile of all their samples")
     interval: Interval | None = Field(description="of p50, from the round medians; null with fewer than 2 rounds")
     rounds: list[Round]
+
+    @property
+    def medians_ms(self) -> list[float]:
+        """Of the rounds that count: the unit of all statistics."""
+        return [each.median_ms for each in self.rounds if each.counts]
 
 
 class Generation(Record):

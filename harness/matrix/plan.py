@@ -64,6 +64,7 @@ class PlannedCell:
     task: str
     artifact: str | None = None
     rounds: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()  # rounds that are measured only where the others were noisy or differ much
     evaluation: str | None = None
     reference: str | None = None  # the evaluation that kept the outputs which this cell's are compared with
     status: str | None = None  # ``unsupported`` or ``skipped``
@@ -156,13 +157,12 @@ class Planner:
             return PlannedCell(cell, model.task, status="skipped", reason=missing)
         workload = self._prepare(model, tokenizer, dict(cell.workload))
         held_out = self._prepare(model, tokenizer, None)
-        rounds = tuple(self._measure(cell, model, artifact, workload, n) for n in range(self._rounds(cell)))
+        wanted = cell.rounds or self.matrix.measure.rounds
+        numbers = range(wanted + self.matrix.measure.extra_rounds)
+        rounds = tuple(self._measure(cell, model, artifact, workload, number) for number in numbers)
         reference = self._reference(cell, model, held_out)
         evaluation = self._evaluate(cell, model, artifact, held_out, reference)
-        return PlannedCell(cell, model.task, artifact, rounds, evaluation, reference)
-
-    def _rounds(self, cell: Cell) -> int:
-        return cell.rounds or self.matrix.measure.rounds
+        return PlannedCell(cell, model.task, artifact, rounds[:wanted], rounds[wanted:], evaluation, reference)
 
     def _measure(self, cell: Cell, model: Model, artifact: str, data: str, number: int) -> str:
         settings = self.matrix.measure

@@ -11,7 +11,7 @@ from typing import Any
 from harness import __version__, stats, tasks
 from harness.catalog import ROOT, Catalog
 from harness.matrix.plan import Plan, PlannedCell
-from harness.orchestrator import fidelity, machine, weighing
+from harness.orchestrator import fidelity, machine, rounds, weighing
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.run import Failure
 from harness.orchestrator.store import Entry, Store, hash_of
@@ -24,6 +24,7 @@ from harness.results import (
     Image,
     Latency,
     Memory,
+    Noise,
     Overhead,
     PassRecord,
     Phase,
@@ -96,7 +97,7 @@ class Collector:
             return Cell(**base, status=Status(planned.status), reason=planned.reason)
         if refused := self._refused(planned):
             return Cell(**base, status=Status.UNSUPPORTED, reason=refused, artifact=self._artifact(planned))
-        entries = [entry for key in planned.rounds if (entry := self.store.find(key))]
+        entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := self.store.find(key))]
         measured = self._measured(planned, entries) if entries else {}
         if failure := self._failure(planned):
             # What was measured before something failed is shown, but the row is not `ok`.
@@ -129,18 +130,19 @@ class Collector:
         return None
 
     def _measured(self, planned: PlannedCell, entries: Sequence[Entry]) -> dict[str, Any]:
-        records = [entry.record() for entry in entries]
+        everything = [entry.record() for entry in entries]
+        counts = rounds.counted(everything, len(planned.rounds))
+        records = [record for record, counted in zip(everything, counts, strict=True) if counted]
         first, receipt = records[0], entries[0].receipt
         memory = _memory([record["memory"] for record in records])
         vram = [record["vram"]["peak_bytes"] for record in records]
         image = self.catalog.image_of(self.catalog.runtimes[planned.cell.runtime], planned.cell.device)
-        noisy = sum(record["latency"]["noisy"] is not None for record in records)
         caveats = [*self.engine.caveats]
-        if noisy:
-            caveats.append(f"{noisy} of {len(records)} rounds noisy: {_first_noise(records)}")
+        if noisy := [record for record in records if record["latency"]["noisy"]]:
+            caveats.append(f"{len(noisy)} of {len(records)} rounds noisy: {noisy[0]['latency']['noisy']}")
         return {
             "weights_bytes": first["weights_bytes"],
-            "latency_ms": _latency(records),
+            "latency_ms": _latency(everything, counts),
             "generation": _generation(records, dict(planned.cell.workload)),
             "ram_bytes": memory.peak_rss_bytes,
             "memory": memory,
@@ -209,27 +211,29 @@ class Collector:
         )
 
 
-def _latency(records: Sequence[Mapping[str, Any]]) -> Latency:
-    rounds = []
-    for record in records:
+def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool]) -> Latency:
+    found = []
+    for record, counted in zip(records, counts, strict=True):
         samples = [ns / 1e6 for ns in record["latency"]["nanoseconds"]]
-        rounds.append(
+        found.append(
             Round(
                 samples_ms=samples,
                 median_ms=statistics.median(samples),
                 ended_by=record["latency"]["ended_by"],
                 warmup_calls=record["latency"]["warmup_calls"],
                 noisy=record["latency"]["noisy"],
+                noise=Noise(**record["noise"]),
+                counts=counted,
             )
         )
-    everything = [sample for round_ in rounds for sample in round_.samples_ms]
-    medians = [round_.median_ms for round_ in rounds]
+    everything = [sample for round_ in found if round_.counts for sample in round_.samples_ms]
+    medians = [round_.median_ms for round_ in found if round_.counts]
     return Latency(
         p50=stats.geometric_mean(medians),
         p90=stats.percentile(everything, 90),
         p99=stats.percentile(everything, 99),
         interval=stats.round_interval(medians),
-        rounds=rounds,
+        rounds=found,
     )
 
 
@@ -263,7 +267,3 @@ def _phases(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Pha
         )
         for name in records[0]
     }
-
-
-def _first_noise(records: Sequence[Mapping[str, Any]]) -> str:
-    return next(str(record["latency"]["noisy"]) for record in records if record["latency"]["noisy"])

@@ -1,9 +1,9 @@
 """Run a plan: make what is missing, in an order that is fair to what is measured, and lose nothing that is done.
 
 Images and conversions come first, side by side, for hardly one of them keeps two cores busy; then, each alone on the machine,
-the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all alike; then evaluation, one by one as
-well: runtimes whose threads spin take longer side by side than one after the other. One bad step never stops the others: what
-depends on it inherits its reason.
+the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all alike, and more rounds of those that
+were noisy or differ much; then evaluation, one by one as well: runtimes whose threads spin take longer side by side than one
+after the other. One bad step never stops the others: what depends on it inherits its reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.catalog import Catalog, Image
 from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
-from harness.orchestrator import sources
+from harness.orchestrator import rounds, sources
 from harness.orchestrator.engines import Engine, Environment, Job, Limits, Outcome
 from harness.orchestrator.estimate import History
 from harness.orchestrator.interrupt import Interrupts
@@ -47,7 +47,7 @@ class Failure:
 
 
 def missing_steps(plan: Plan, store: Store) -> list[Step]:
-    """Steps of the picked cells that have to run, each after its inputs."""
+    """Steps of the picked cells that have to run, each after its inputs; extra rounds as far as they are known to be needed."""
     leaves = [key for planned in plan.wanted for key in planned.leaves] + list(plan.overhead)
     needed: set[str] = set()
     pending = [key for key in leaves if not store.find(key)]
@@ -56,7 +56,7 @@ def missing_steps(plan: Plan, store: Store) -> list[Step]:
         if key not in needed and not store.find(key):
             needed.add(key)
             pending.extend(plan.steps[key].inputs.values())
-    return [step for key, step in plan.steps.items() if key in needed]
+    return [step for key, step in plan.steps.items() if key in needed] + rounds.extra(plan, store)
 
 
 @dataclass
@@ -94,10 +94,13 @@ class Run:
             images = [self.catalog.images[name] for name in self.plan.images(step.key for step in missing)]
             preparation = [step for step in missing if step.kind not in ("measure", "evaluate")]
             self._side_by_side([*self._builds(images), *self._tasks(preparation)])
-            rounds = self._shuffled(step for step in missing if step.measures)
-            for step in [*rounds, *(step for step in missing if step.kind == "evaluate")]:
-                self.interrupts.check()
-                self._run(step)
+            self._one_by_one(self._shuffled(step for step in missing if step.measures))
+            while extra := [step for step in rounds.extra(self.plan, self.store) if step.key not in self.failures]:
+                self._remaining |= {step.key: step for step in extra}
+                self._say(f"{len(extra)} more rounds, of cells whose rounds were noisy or differ much")
+                self.progress.begin(len(self._remaining), self._history.total(self._remaining.values()))
+                self._one_by_one(self._shuffled(extra))
+            self._one_by_one(step for step in missing if step.kind == "evaluate")
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 cure = "free some space, or `harness clean`; what is done is kept: run the same command again"
@@ -105,6 +108,11 @@ class Run:
             raise
         finally:
             self.progress.end()
+
+    def _one_by_one(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            self.interrupts.check()
+            self._run(step)
 
     def _side_by_side(self, tasks: Sequence[Task]) -> None:
         memory = psutil.virtual_memory().total

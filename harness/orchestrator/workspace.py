@@ -169,7 +169,7 @@ def _try(
         "methods": [spec.Method(name=cell.method, passes=list(passes))],
         "runtimes": [cell.runtime],
         "devices": [cell.device],
-        "measure": whole.measure.model_copy(update={"rounds": 1}),
+        "measure": whole.measure.model_copy(update={"rounds": 1, "extra_rounds": 0}),
         "exclude": [],
         "include": [],
     }

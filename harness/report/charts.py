@@ -106,7 +106,7 @@ def strips(latency: Latency, say: Say) -> str:
         _text(svg, say("strip.round", number=str(index + 1)), left - 8, floor - 4, "label end")
         counts, _ = np.histogram(np.clip(values, low, high), bins=48, range=(low, high))
         path = _steps([float(c) for c in counts / max(counts.max(), 1) * (lane - 5)], axis.start, axis.end, floor)
-        SubElement(svg, "path", {"d": path, "class": "bars"})
+        SubElement(svg, "path", {"d": path, "class": "bars" if round_.counts else "bars out"})
         at = _px(axis(min(max(round_.median_ms, low), high)))
         tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
         SubElement(tick, "title").text = f"{numbers.number(round_.median_ms)} ms"

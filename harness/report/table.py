@@ -173,7 +173,7 @@ def compare_speed(cell: Cell, baseline: Cell) -> Comparison | None:
     """Speed of a cell against another's; nothing is said of a cell that computes something else, or has no latency."""
     if cell.status is not Status.OK or not cell.latency_ms or not baseline.latency_ms:
         return None
-    ours, theirs = ([each.median_ms for each in c.latency_ms.rounds] for c in (cell, baseline) if c.latency_ms)
+    ours, theirs = (c.latency_ms.medians_ms for c in (cell, baseline) if c.latency_ms)
     if not ours or not theirs or min(*ours, *theirs) <= 0:
         return None
     return stats.compare(ours, theirs)

@@ -10,11 +10,16 @@ from importlib import metadata
 from pathlib import Path
 
 _STAT = Path("/proc/stat")
+_CPUINFO = Path("/proc/cpuinfo")
 _THROTTLE = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
 
 #: Above these shares of the CPUs' time a round is called noisy.
 STEAL_LIMIT = 0.02
 OTHERS_LIMIT = 0.10
+#: More pages than this read from a disk between the first and the last sample make a round noisy.
+FAULTS_LIMIT = 100
+#: A clock that ends this much below where it began, as a share, makes a round noisy.
+CLOCK_LIMIT = 0.10
 
 
 def versions(distributions: tuple[str, ...]) -> dict[str, str]:
@@ -44,6 +49,10 @@ class Snapshot:
     steal_s: float
     own_s: float
     throttled: int
+    major_faults: int = 0  # pages that had to be read from a disk
+    preempted: int = 0  # times that this process had to make room for another (getrusage: ru_nivcsw)
+    load: float | None = None  # of the last minute
+    clock_mhz: float | None = None  # mean over the CPUs
 
     @classmethod
     def take(cls) -> Snapshot:
@@ -57,7 +66,26 @@ class Snapshot:
             total, steal = sum(ticks), ticks[7]
             busy = total - ticks[3] - ticks[4] - steal
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(total, busy, steal, usage.ru_utime + usage.ru_stime, _throttled())
+        return cls(
+            total,
+            busy,
+            steal,
+            usage.ru_utime + usage.ru_stime,
+            _throttled(),
+            usage.ru_majflt,
+            usage.ru_nivcsw,
+            os.getloadavg()[0],
+            _clock_mhz(),
+        )
+
+
+def _clock_mhz() -> float | None:
+    """What the kernel says the clocks are at, proc(5); virtual machines tell a constant, and some processors nothing."""
+    try:
+        found = [float(line.split(":")[1]) for line in _CPUINFO.read_text().splitlines() if line.startswith("cpu MHz")]
+    except (OSError, ValueError):
+        return None
+    return sum(found) / len(found) if found else None
 
 
 def _throttled() -> int:
@@ -73,21 +101,31 @@ def _throttled() -> int:
 
 @dataclass(frozen=True)
 class Noise:
-    """How quiet it was between two snapshots, as shares of all CPU time."""
+    """How quiet it was between two snapshots; shares are of all CPU time."""
 
     steal_share: float
     others_share: float
     throttled: int
+    major_faults: int = 0
+    preempted: int = 0
+    load_before: float | None = None
+    clock_before_mhz: float | None = None
+    clock_after_mhz: float | None = None
 
     @classmethod
     def between(cls, before: Snapshot, after: Snapshot) -> Noise:
         """What happened from ``before`` to ``after``."""
         total = after.total_s - before.total_s
-        if total <= 0:
-            return cls(0.0, 0.0, 0)
         others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
         return cls(
-            (after.steal_s - before.steal_s) / total, max(0.0, others / total), after.throttled - before.throttled
+            (after.steal_s - before.steal_s) / total if total > 0 else 0.0,
+            max(0.0, others / total) if total > 0 else 0.0,
+            after.throttled - before.throttled,
+            after.major_faults - before.major_faults,
+            after.preempted - before.preempted,
+            before.load,
+            before.clock_mhz,
+            after.clock_mhz,
         )
 
     def verdict(self) -> str | None:
@@ -98,4 +136,10 @@ class Noise:
             return f"{self.steal_share:.0%} of the CPU time was stolen by other machines"
         if self.others_share > OTHERS_LIMIT:
             return f"other processes used {self.others_share:.0%} of the CPUs"
+        if self.major_faults > FAULTS_LIMIT:
+            return f"{self.major_faults} pages had to be read from a disk"
+        if self.clock_before_mhz and self.clock_after_mhz:
+            fell = 1 - self.clock_after_mhz / self.clock_before_mhz
+            if fell > CLOCK_LIMIT:
+                return f"the clock fell by {fell:.0%}, to {self.clock_after_mhz:.0f} MHz"
         return None

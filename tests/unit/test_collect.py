@@ -58,6 +58,7 @@ ROUND = {
         "file_bytes": 4,
         "container_peak_bytes": None,
     },
+    "noise": {"steal_share": 0.0, "others_share": 0.0, "throttled": 0, "major_faults": 0, "preempted": 3},
     "vram": {"peak_bytes": None, "reason": "no GPU"},
     "arithmetic": "fp32",
     "weights_bytes": 1000,

@@ -74,8 +74,9 @@ class InProcess:
         return 0
 
 
-def succeed(job: Job) -> Outcome:
-    (job.step / "out" / "made.txt").write_text("made")
+def succeed(job: Job, noisy: str | None = None) -> Outcome:
+    record = {"latency": {"nanoseconds": [1000], "noisy": noisy}}
+    (job.step / "out" / "record.json").write_text(json.dumps(record))
     (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
     return Outcome(0, 0.1)
 
@@ -118,8 +119,11 @@ def plan(seed: int = 0) -> Plan:
         rounds = tuple(f"measure-{name}-{number}" for number in range(ROUNDS))
         for number, key in enumerate(rounds):
             add(key, "measure", "runtimes/null", inputs, round=number)
+        extra = tuple(f"measure-{name}-{number}" for number in range(ROUNDS, ROUNDS + 2))
+        for number, key in enumerate(extra, ROUNDS):
+            add(key, "measure", "runtimes/null", inputs, round=number)
         cell = Cell(name, "original", "null", "cpu", (("batch", 1),))
-        cells.append(PlannedCell(cell, "image-classification", f"artifact-{name}", rounds, f"evaluate-{name}"))
+        cells.append(PlannedCell(cell, "image-classification", f"artifact-{name}", rounds, extra, f"evaluate-{name}"))
     model = {"name": "a", "source": "zoo:digits-cnn", "task": "image-classification", "dataset": "zoo:digits"}
     axes = {"models": [model], "methods": ["original"], "runtimes": ["null"]}
     matrix = Matrix.model_validate({**axes, "measure": {"seed": seed}})
@@ -139,6 +143,44 @@ def execute(work: Path, engine: InProcess, seed: int = 0, catalog: Catalog = CAT
 
 def kinds(keys: list[str]) -> list[str]:
     return [key.split("-")[0] for key in keys]
+
+
+def disturbed(job: Job) -> Outcome:
+    return succeed(job, "throttled")
+
+
+def extra(engine: InProcess) -> list[str]:
+    return sorted(key for key in engine.ran if key.startswith("measure") and int(key[-1]) >= ROUNDS)
+
+
+def test_a_quiet_cell_has_no_extra_rounds(work: Path) -> None:
+    engine = InProcess()
+    execute(work, engine)
+    assert extra(engine) == []
+
+
+def test_a_noisy_round_is_made_good_by_another_before_anything_is_evaluated(work: Path) -> None:
+    engine = InProcess({"measure-a-1": disturbed})
+    execute(work, engine)
+    assert extra(engine) == ["measure-a-3"]
+    assert kinds(engine.ran).index("evaluate") > engine.ran.index("measure-a-3")
+
+
+def test_a_cell_that_is_always_noisy_is_not_measured_for_ever(work: Path) -> None:
+    behaviours: dict[str, Behaviour] = {f"measure-a-{number}": disturbed for number in range(ROUNDS + 2)}
+    engine = InProcess(behaviours)
+    execute(work, engine)
+    assert extra(engine) == ["measure-a-3", "measure-a-4"]
+    again = InProcess(behaviours)
+    execute(work, again)
+    assert again.ran == []
+
+
+def test_an_extra_round_that_fails_is_not_tried_again_in_the_same_run(work: Path) -> None:
+    engine = InProcess({"measure-a-1": disturbed, "measure-a-3": say("crashed", "killed")})
+    run = execute(work, engine)
+    assert engine.ran.count("measure-a-3") == 1
+    assert run.failures.keys() == {"measure-a-3"}
 
 
 def test_conversions_come_first_then_rounds_then_evaluation(work: Path) -> None:

@@ -214,7 +214,7 @@ def test_what_is_reserved_but_not_touched_is_not_counted() -> None:
 
 # --- noise -------------------------------------------------------------------------------------------------------------
 
-BEFORE = Snapshot(total_s=100, busy_s=50, steal_s=1, own_s=10, throttled=3)
+BEFORE = Snapshot(total_s=100, busy_s=50, steal_s=1, own_s=10, throttled=3, clock_mhz=3000.0)
 
 
 def noise(**changed: float) -> Noise:
@@ -237,19 +237,24 @@ def test_our_own_work_is_not_noise() -> None:
         ({"throttled": 5}, "the CPU was throttled 2 times"),
         ({"steal_s": 1.5}, "5% of the CPU time was stolen by other machines"),
         ({"busy_s": 54.0}, "other processes used 20% of the CPUs"),
+        ({"major_faults": 101}, "101 pages had to be read from a disk"),
+        ({"clock_mhz": 2400.0}, "the clock fell by 20%, to 2400 MHz"),
     ],
 )
 def test_a_noisy_round_says_what_disturbed_it(changed: dict[str, float], told: str) -> None:
     assert noise(**changed).verdict() == told
 
 
-@pytest.mark.parametrize("changed", [{"steal_s": 1.2}, {"busy_s": 53.0}])
+@pytest.mark.parametrize(
+    "changed", [{"steal_s": 1.2}, {"busy_s": 53.0}, {"major_faults": 100}, {"clock_mhz": 2700.0}, {"preempted": 9}]
+)
 def test_a_share_at_its_limit_is_quiet(changed: dict[str, float]) -> None:
     assert noise(**changed).verdict() is None
 
 
 def test_no_time_between_is_no_noise() -> None:
-    assert Noise.between(BEFORE, BEFORE) == Noise(0.0, 0.0, 0)
+    nothing = Noise.between(BEFORE, BEFORE)
+    assert (nothing.steal_share, nothing.others_share, nothing.throttled) == (0.0, 0.0, 0)
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs /proc/stat")
