@@ -57,7 +57,7 @@ def test_every_measured_row_names_image_digest_and_artifact(cells: dict[str, dic
         if cell["status"] == "ok":
             assert cell["image"]["digest"].startswith("sha256:")
             assert len(cell["artifact"]["hash"]) == 64
-            assert len(cell["latency_ms"]["rounds"]) == 2
+            assert 2 <= len(cell["latency_ms"]["rounds"]) <= 4  # two more where the machine was not quiet
             assert cell["ram_bytes"] > cell["memory"]["floor_bytes"] > 0
             assert cell["vram_bytes"] is None
             assert cell["vram_reason"]
