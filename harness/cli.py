@@ -296,6 +296,32 @@ def doctor(work: Path, engine: str, as_json: bool) -> None:
 
 
 @main.command()
+@_work_option
+@_engine_option
+@click.option("--repeats", default=20, show_default=True, type=click.IntRange(1), help="Comparisons of each kind.")
+@click.option("--seed", default=0, show_default=True, help="Of the shuffled order of rounds.")
+@_json_option
+def selftest(work: Path, engine: str, repeats: int, seed: int, as_json: bool) -> None:
+    """Hold what the harness finds against what is known: equal and unequal speeds, memory, its own overhead.
+
+    Takes a quarter of a minute a repeat on a quiet machine. The report shows the last one of this machine.
+
+    \b
+    examples:
+      harness selftest
+      harness selftest --repeats 100
+
+    Exit codes: 0 all checks passed; 1 one failed; 3 the engine is missing.
+    """
+    from harness.orchestrator import selftest as testing
+    from harness.orchestrator import workspace
+
+    made = workspace.test_itself(work, engine, repeats, seed)
+    click.echo(made.model_dump_json(indent=1) if as_json else testing.text(made))
+    sys.exit(int(Exit.OK if all(check.passed for check in made.checks) else Exit.CELLS_FAILED))
+
+
+@main.command()
 @click.argument("what", default="matrix", type=click.Choice(["matrix", "results"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of matrix.yaml or of results.json.

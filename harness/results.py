@@ -250,6 +250,24 @@ class Overhead(Record):
     rounds: int
 
 
+class Check(Record):
+    """One line of the self-test: what was known, what was found."""
+
+    name: str
+    wanted: str
+    found: str
+    passed: bool
+
+
+class SelfTest(Record):
+    """What `harness selftest` found on this machine."""
+
+    created_at: str
+    host: str
+    engine: str
+    checks: list[Check]
+
+
 class Results(Record):
     """A whole run."""
 
@@ -260,6 +278,7 @@ class Results(Record):
     baseline: dict[str, str] = Field(description="the row that ratios are taken against: `method` and `runtime`")
     environment: Environment
     overhead: Overhead | None = None
+    selftest: SelfTest | None = Field(None, description="the last one of this machine and engine")
     seed: int = Field(description="of the shuffled order of rounds")
     matrix: str = Field(description="the matrix file, as it was")
     cells: list[Cell]

@@ -11,7 +11,7 @@ from typing import Any
 from harness import __version__, stats, tasks
 from harness.catalog import ROOT, Catalog
 from harness.matrix.plan import Plan, PlannedCell
-from harness.orchestrator import fidelity, machine, rounds, weighing
+from harness.orchestrator import fidelity, machine, rounds, selftest, weighing
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.run import Failure
 from harness.orchestrator.store import Entry, Store, hash_of
@@ -50,14 +50,14 @@ class Collector:
 
     def results(self, matrix_text: str) -> Results:
         """The record of the whole run."""
-        matrix = self.plan.matrix
+        matrix, here = self.plan.matrix, machine.describe()
         return Results(
             title=matrix.report.title,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             language=matrix.report.language,
             baseline=matrix.report.baseline.model_dump(),
             environment=Environment(
-                **machine.describe(),
+                **here,
                 engine=self.engine.name,
                 engine_version=self.engine.version,
                 engine_reason=self.engine_reason,
@@ -65,6 +65,7 @@ class Collector:
                 source_revision=machine.source_revision(ROOT),
             ),
             overhead=self._overhead(),
+            selftest=selftest.last(self.store, here["host"], self.engine.name),
             seed=matrix.measure.seed,
             matrix=matrix_text,
             cells=[self._cell(planned) for planned in self.plan.cells],

@@ -18,7 +18,7 @@ from harness.matrix import load, source, spec
 from harness.matrix.document import did_you_mean
 from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan, Planner
-from harness.orchestrator import engines, estimate, machine, progress, sources
+from harness.orchestrator import engines, estimate, machine, progress, selftest, sources
 from harness.orchestrator.collect import Collector
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.interrupt import Interrupted, Interrupts
@@ -256,6 +256,18 @@ def build_images(names: Sequence[str], work: Path, engine: str) -> None:
     for name in names or sorted(catalog.images):
         built = chosen.ensure(catalog.images[name], _say)
         print(f"{name}: {built.reference}", file=sys.stderr, flush=True)
+
+
+def test_itself(work: Path, engine: str, repeats: int, seed: int) -> results.SelfTest:
+    """Run the self-test in a store that is this process's alone."""
+    chosen, reason = engines.choose(engine, work)
+    _say(reason)
+    store = Store(work)
+    lock = store.lock()
+    try:
+        return selftest.run(load_catalog(), chosen, store, repeats, seed, _say)
+    finally:
+        lock.release()
 
 
 def _say(line: str) -> None:

@@ -17,8 +17,6 @@ from typing import Any, Protocol, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.tasks import _bootstrap
-
 Array: TypeAlias = npt.NDArray[Any]
 Row: TypeAlias = Mapping[str, Any]
 
@@ -81,10 +79,19 @@ class Task(Protocol):
         """The metric of sums of tallies, [n, k] -> [n]."""
 
 
+def save_workload(out: Path, name: str, workload: Mapping[str, int], arrays: Mapping[str, Array]) -> None:
+    """Write inputs that are at hand, each array [batches, *shape], as ``prepare_workload`` writes those of a data set."""
+    from harness.tasks import _storage  # which imports this module
+
+    _storage.save(out, {"task": name, "workload": dict(workload)}, arrays)
+
+
 def change_interval(
     name: str, ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]
 ) -> tuple[float, float] | None:
     """The 95 % interval of the metric of ours minus that of theirs, from the tallies of both on the same examples."""
+    from harness.tasks import _bootstrap
+
     return _bootstrap.paired(np.asarray(ours, float), np.asarray(theirs, float), get(name).metric)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -60,12 +61,27 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     All layers lose the same share, so that one number of the configuration describes them. Raises ConversionError where the
     architecture is unknown or nothing would be removed.
     """
+    from pruning import recover, recovery_effect, removed, save
+    from training import Examples
+
+    examples = Examples.of(context)
+    smaller, facts = _pruned(source, parameters, examples, context)
+    gc.collect()  # the traced graph refers to itself: it would hold the original's weights and activations while we train
+    trained = recover(smaller, examples, parameters, context, (0.2, 0.95))
+    save(smaller, source, out)
+    effect = {**removed(source, out, context.task), **facts, **_widths(smaller.config), **recovery_effect(trained)}
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+
+
+def _pruned(
+    source: Artifact, parameters: Mapping[str, Any], examples: Any, context: Context
+) -> tuple[Any, dict[str, Any]]:
+    """The pruned model, not yet trained, and facts about it."""
     import torch_pruning
-    from pruning import rebuilt, recover, recovery_effect, removed, save
+    from pruning import rebuilt
     from training import Examples, collate
 
     model = load_model(source.path, context.task)
-    examples = Examples.of(context)
     sample = {name: tensor for name, tensor in collate(examples.items[:1]).items() if name != "labels"}
     context.progress(0.0, "tracing dependencies")
     graph = torch_pruning.DependencyGraph().build_dependency(
@@ -78,11 +94,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         _differentiate(model, Examples.of(context, parameters["examples"] or few), context)
     _prune(model, graph, cuts, parameters["importance"])
     smaller = rebuilt(model, config)
-    trained = recover(smaller, examples, parameters, context, (0.2, 0.95))
-    save(smaller, source, out)
-    facts = {"layers_cut": len(cuts), "macs_before": macs, "macs_after": _macs(smaller, sample)}
-    effect = {**removed(source, out, context.task), **facts, **_widths(config), **recovery_effect(trained)}
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    return smaller, {"layers_cut": len(cuts), "macs_before": macs, "macs_after": _macs(smaller, sample)}
 
 
 def _plan(model: Any, graph: Any, parameters: Mapping[str, Any]) -> tuple[Any, list[Cut]]:

@@ -1,0 +1,213 @@
+"""The self-test: what the harness finds, held against what is known, on this machine and through this engine.
+
+Speed: the same work twice must not come out different, and 5 % more work must come out slower, judged as every report is:
+rounds in fresh containers, interleaved and shuffled, noisy ones replaced, Welch's t on the logs of their medians. Memory: a
+program that holds, spikes, maps and reserves known amounts. Overhead: the ``null`` runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import stats, tasks
+from harness.catalog import Catalog, Image
+from harness.errors import EnvironmentProblem
+from harness.orchestrator import machine, rounds
+from harness.orchestrator.engines import Engine, Environment, Job, Limits
+from harness.orchestrator.store import Entry, Store
+from harness.results import Check, SelfTest
+
+FILE = "selftest.json"
+REPEATS = 20
+
+ROUNDS, EXTRA_ROUNDS, SPREAD = 5, 2, 0.1
+SLOWDOWN = 0.05
+FALSE_LIMIT, FOUND_LIMIT = 0.05, 0.80  # shares of all repeats
+
+_PRODUCTS = 400  # about 2 ms a call
+_BYTES = 256 * 2**20
+_MEMORY_LIMIT = 0.03  # of the amount: allocators round, and page tables are not counted
+_OVERHEAD_LIMIT_US = 20.0
+_SAMPLING = {"min_samples": 30, "min_seconds": 0.2, "max_seconds": 0.4, "precision": 0.01}
+_LIMITS = Limits(cpus=2, memory_bytes=2 * 2**30, timeout_s=120.0)
+_TASK = "image-classification"
+
+
+@dataclass
+class _Bench:
+    """Measures artifacts of the runtimes ``known`` and ``null``, one container a round."""
+
+    engine: Engine
+    store: Store
+    folder: Path
+    environments: Mapping[str, Environment]
+    count: int = 0
+    _artifacts: dict[str, Path] = field(default_factory=dict)
+
+    def artifact(self, name: str, products: int, memory: str = "none") -> str:
+        """Lay out an artifact; returns its name."""
+        place = self.folder / name
+        place.mkdir(parents=True)
+        size = _BYTES if memory == "mapped" else 1
+        (place / "weights.bin").write_bytes(b"\1" * size)
+        (place / "config.json").write_text('{"id2label": {"0": "a", "1": "b"}}', "utf-8")
+        extra = {"products": products, "memory": memory, "bytes": _BYTES}
+        form = {"format": "hf" if name == "null" else "known", "precision": "fp32", "task": _TASK}
+        manifest = {**form, "weights": ["weights.bin"], "passes": [], "provenance": [], "extra": extra}
+        (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        self._artifacts[name] = place
+        return name
+
+    def measure(self, name: str) -> Mapping[str, Any]:
+        """The record of one round. Raises EnvironmentProblem where the container fails."""
+        self.count += 1
+        runtime = "null" if name == "null" else "known"
+        spec = {"task": _TASK, "runtime": runtime, "device": "cpu", "sampling": _SAMPLING}
+        step = self.store.begin(
+            f"selftest-{self.count}", {"kind": "measure", "spec": spec, "seed": 0, "threads": _LIMITS.cpus}
+        )
+        inputs = {"artifact": self._artifacts[name], "data": self.folder / "data"}
+        self.engine.run(Job(self.environments[runtime], step, inputs, _LIMITS), lambda line: None)
+        entry = Entry(step)
+        if entry.status.get("status") != "ok":
+            raise EnvironmentProblem(
+                f"the self-test's own container failed: {entry.status.get('reason')}", entry.log_tail()
+            )
+        record = entry.record()
+        shutil.rmtree(step)
+        return record
+
+
+def run(
+    catalog: Catalog, engine: Engine, store: Store, repeats: int, seed: int, say: Callable[[str], None]
+) -> SelfTest:
+    """Measure all; ``say`` is told how far it is. The result is also kept in the store, for the reports of this machine."""
+    folder = store.root / "selftest"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "data").mkdir(parents=True)
+    pixels = np.zeros((8, 1, 1, 1, 1), np.float32)
+    tasks.save_workload(folder / "data", _TASK, {"batch": 1, "image_size": 1}, {"pixel_values": pixels})
+    images: dict[str, Image] = {name: catalog.runtimes[name].image for name in ("known", "null")}
+    bench = _Bench(engine, store, folder, {name: engine.ensure(image, say) for name, image in images.items()})
+    try:
+        checks = [*_speed(bench, repeats, seed, say), *_memory(bench, say), _overhead(bench, say)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    made = SelfTest(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        host=machine.describe()["host"],
+        engine=engine.name,
+        checks=checks,
+    )
+    (store.root / FILE).write_text(made.model_dump_json(indent=1), "utf-8")
+    return made
+
+
+def last(store: Store, host: str, engine: str) -> SelfTest | None:
+    """The last self-test of this machine through this engine, or None."""
+    try:
+        found = SelfTest.model_validate_json((store.root / FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if (found.host, found.engine) == (host, engine) else None
+
+
+def _speed(bench: _Bench, repeats: int, seed: int, say: Callable[[str], None]) -> Iterable[Check]:
+    names = [bench.artifact(name, _PRODUCTS) for name in ("work", "same")]
+    names.append(bench.artifact("slower", round((1 + SLOWDOWN) * _PRODUCTS)))
+    draw = random.Random(seed)
+    same, slower = [], []
+    for number in range(repeats):
+        say(f"speed: repeat {number + 1} of {repeats}")
+        medians = _repeat(bench, names, draw)
+        same.append(stats.verdict(stats.compare(medians["same"], medians["work"])))
+        slower.append(stats.verdict(stats.compare(medians["slower"], medians["work"])))
+    false = sum(verdict in (stats.Verdict.FASTER, stats.Verdict.SLOWER) for verdict in same)
+    ties = same.count(stats.Verdict.TIE)
+    found = slower.count(stats.Verdict.SLOWER)
+    yield Check(
+        name="the same work twice: called different",
+        wanted=f"at most {FALSE_LIMIT:.0%}",
+        found=f"{false} of {repeats} ({ties} ties, {repeats - false - ties} too noisy to say)",
+        passed=false <= FALSE_LIMIT * repeats,
+    )
+    yield Check(
+        name=f"{SLOWDOWN:.0%} more work: called slower",
+        wanted=f"at least {FOUND_LIMIT:.0%}",
+        found=f"{found} of {repeats}",
+        passed=found >= FOUND_LIMIT * repeats,
+    )
+
+
+def _repeat(bench: _Bench, names: Iterable[str], draw: random.Random) -> dict[str, list[float]]:
+    """The round medians that count of each artifact, measured as the cells of one matrix."""
+    records: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
+    for number in range(ROUNDS + EXTRA_ROUNDS):
+        order = [name for name in records if number < ROUNDS or rounds.unsure(records[name], ROUNDS, SPREAD)]
+        draw.shuffle(order)
+        for name in order:
+            records[name].append(bench.measure(name))
+    return {
+        name: [
+            statistics.median(record["latency"]["nanoseconds"])
+            for record, counts in zip(found, rounds.counted(found, ROUNDS), strict=True)
+            if counts
+        ]
+        for name, found in records.items()
+    }
+
+
+def _memory(bench: _Bench, say: Callable[[str], None]) -> Iterable[Check]:
+    say("memory")
+    record = bench.measure(bench.artifact("empty", 1))
+    plain = record["memory"]["peak_rss_bytes"]
+    for memory, wanted in (("held", _BYTES), ("spike", _BYTES), ("mapped", _BYTES), ("reserved", 0)):
+        record = bench.measure(bench.artifact(memory, 1, memory))
+        found = record["memory"]["peak_rss_bytes"] - plain
+        yield Check(
+            name=f"{_BYTES >> 20} MiB {_WAYS[memory]}: peak above the program's own",
+            wanted=f"{wanted / 2**20:.0f} MiB ± {_MEMORY_LIMIT * _BYTES / 2**20:.0f}",
+            found=f"{found / 2**20:.1f} MiB",
+            passed=abs(found - wanted) <= _MEMORY_LIMIT * _BYTES,
+        )
+
+
+_WAYS = {
+    "held": "allocated and held",
+    "spike": "held for a millisecond",
+    "mapped": "of a file, mapped and read",
+    "reserved": "reserved and never touched",
+}
+
+
+def _overhead(bench: _Bench, say: Callable[[str], None]) -> Check:
+    say("overhead")
+    bench.artifact("null", 1)
+    records = [bench.measure("null") for _ in range(ROUNDS)]
+    microseconds = statistics.median(statistics.median(record["latency"]["nanoseconds"]) for record in records) / 1e3
+    return Check(
+        name="the harness's own cost of a call",
+        wanted=f"at most {_OVERHEAD_LIMIT_US:.0f} µs",
+        found=f"{microseconds:.2f} µs",
+        passed=microseconds <= _OVERHEAD_LIMIT_US,
+    )
+
+
+def text(made: SelfTest) -> str:
+    """The table for a terminal."""
+    rows = [("", "check", "wanted", "found")]
+    rows += [("ok" if check.passed else "FAILED", check.name, check.wanted, check.found) for check in made.checks]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,81 @@
+"""The self-test passes where the harness finds what is known, and fails where it does not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.orchestrator import selftest
+from harness.orchestrator.store import Store
+from harness.results import Check, SelfTest
+
+MIB = 2**20
+
+
+class Bench:
+    """Records as a harness would write them whose rounds scatter by ``spread`` and which sees ``slowdown`` of 5 % more work."""
+
+    def __init__(self, spread: float = 0.002, slowdown: float = 0.05, bias: float = 0.0, **memory: int) -> None:
+        self.draw = random.Random(0)
+        self.spread, self.factors = spread, {"slower": 1 + slowdown, "same": 1 + bias}
+        self.memory = {"held": 256, "spike": 256, "mapped": 256, "reserved": 0} | memory
+
+    def artifact(self, name: str, products: int, memory: str = "none") -> str:
+        return name
+
+    def measure(self, name: str) -> Mapping[str, Any]:
+        time = 2e6 * self.factors.get(name, 1.0) * (1 + self.draw.gauss(0, self.spread))
+        peak = 30 + self.memory.get(name, 0)
+        return {"latency": {"nanoseconds": [time] * 5, "noisy": None}, "memory": {"peak_rss_bytes": peak * MIB}}
+
+
+def passed(bench: Bench) -> list[bool]:
+    def quiet(line: str) -> None:
+        pass
+
+    checks = [*selftest._speed(bench, 20, 0, quiet), *selftest._memory(bench, quiet)]  # type: ignore[arg-type]
+    return [check.passed for check in checks]
+
+
+def test_a_harness_that_finds_what_is_known_passes() -> None:
+    assert passed(Bench()) == [True] * 6
+
+
+@pytest.mark.parametrize(
+    ("bench", "failing"),
+    [
+        (Bench(bias=0.05), 0),  # the order of cells shows in their times
+        (Bench(slowdown=0.0), 1),  # blind
+        (Bench(spread=0.2), 1),  # too noisy to find anything
+        (Bench(held=500), 2),  # counts virtual memory
+        (Bench(spike=0), 3),  # polls
+        (Bench(mapped=0), 4),  # leaves mapped weights out
+        (Bench(reserved=256), 5),  # counts what is only reserved
+    ],
+)
+def test_a_harness_that_errs_fails_the_check_of_its_error(bench: Bench, failing: int) -> None:
+    assert not passed(bench)[failing]
+
+
+def test_the_last_one_counts_on_its_own_machine_and_engine_only(tmp_path: Path) -> None:
+    check = Check(name="a", wanted="b", found="c", passed=True)
+    made = SelfTest(created_at="2026-11-24T00:00:00+00:00", host="here", engine="docker", checks=[check])
+    store = Store(tmp_path)
+    assert selftest.last(store, "here", "docker") is None
+    (tmp_path / selftest.FILE).write_text(made.model_dump_json())
+    assert selftest.last(store, "here", "docker") == made
+    assert selftest.last(store, "there", "docker") is None
+    assert selftest.last(store, "here", "venv") is None
+
+
+def test_the_table_says_which_check_failed() -> None:
+    checks = [
+        Check(name="memory", wanted="1", found="1", passed=True),
+        Check(name="speed", wanted="2", found="3", passed=False),
+    ]
+    table = selftest.text(SelfTest(created_at="", host="", engine="", checks=checks)).splitlines()
+    assert [line.split()[0] for line in table] == ["check", "ok", "FAILED"]
