@@ -207,6 +207,8 @@ class Cell(Record):
     memory: Memory | None = None
     vram_bytes: int | None = Field(None, description="device memory in use above idle, peak, by NVML")
     vram_reason: str | None = Field(None, description="why vram_bytes is null")
+    energy_j: float | None = Field(None, description="of one call: of the GPU by NVML, else of the processor by RAPL")
+    energy_reason: str | None = Field(None, description="why energy_j is null")
     quality: Quality | None = None
     fidelity: Fidelity | None = None
     fidelity_reason: str | None = Field(None, description="why fidelity is null")

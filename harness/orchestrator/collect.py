@@ -149,6 +149,7 @@ class Collector:
             "memory": memory,
             "vram_bytes": None if None in vram else round(statistics.median(vram)),
             "vram_reason": first["vram"]["reason"],
+            **_energy(planned.cell.device, everything, entries),
             "quality": self._quality(planned),
             **self._fidelity(planned),
             "arithmetic": first["arithmetic"],
@@ -252,6 +253,19 @@ def _generation(records: Sequence[Mapping[str, Any]], workload: Mapping[str, int
 
 def _memory(records: Sequence[Mapping[str, int | None]]) -> Memory:
     return Memory(**{name: _middle(record[name] for record in records) for name in Memory.model_fields})
+
+
+def _energy(device: str, records: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> dict[str, Any]:
+    """Joules of one call, the median over rounds: warm-up and samples are the same work."""
+    told = [(entry.receipt.get("package_energy") or {}) for entry in entries]
+    if device == "cpu":
+        joules, reason = [each.get("joules") for each in told], told[0].get("reason")
+    else:
+        joules, reason = [record["gpu_energy_j"] for record in records], "the GPU does not tell its energy"
+    per_call = [j / record["steady_calls"] for j, record in zip(joules, records, strict=True) if j is not None]
+    if not per_call:
+        return {"energy_reason": reason or "not measured"}
+    return {"energy_j": statistics.median(per_call)}
 
 
 def _middle(values: Iterable[int | None]) -> int | None:

@@ -25,6 +25,7 @@ from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.orchestrator import rounds, sources
+from harness.orchestrator.energy import PackageEnergy
 from harness.orchestrator.engines import Engine, Environment, Job, Limits, Outcome
 from harness.orchestrator.estimate import History
 from harness.orchestrator.interrupt import Interrupts
@@ -237,7 +238,8 @@ class Run:
             self.catalog.images[step.image], lambda line: None
         )
         job = Job(environment, folder, inputs, limits, step.device)
-        outcome = self.engine.run(job, self._ignore if step.measures else partial(self._line, step.title))
+        energy = PackageEnergy.of_this_machine()
+        outcome = self.engine.run(job, energy.on_line if step.measures else partial(self._line, step.title))
         self.interrupts.check_killed()
         receipt = _receipt(step) | {
             "engine": self.engine.name,
@@ -248,6 +250,8 @@ class Run:
             "seconds": outcome.seconds,
             "exit_code": outcome.exit_code,
         }
+        if step.measures:  # nothing else of ours works meanwhile
+            receipt["package_energy"] = {"joules": energy.joules, "reason": energy.reason}
         if runtime := step.spec.get("runtime"):
             receipt["by_hand"] = self.engine.by_hand(environment, limits, runtime, step.device)
         status = Entry(folder).status
@@ -257,10 +261,6 @@ class Run:
         failure = _why(status, outcome, step, Entry(folder).log_tail())
         self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, receipt)
         return failure
-
-    @staticmethod
-    def _ignore(line: str) -> None:
-        """While measuring, nothing of ours works."""
 
     def _line(self, subject: str, line: str) -> None:
         words = line.split(maxsplit=2)

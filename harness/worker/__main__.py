@@ -6,13 +6,13 @@ By hand: ``docker run --rm -v ./artifact:/artifact:ro IMAGE /artifact``. The orc
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.util
 import json
 import os
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@functools.cache
+@cache
 def _adapter_module() -> Any:
     """The adapter of this image; modules beside it can be imported while it runs."""
     file = Path(os.environ["MATRIX_IMAGE_DIR"]) / "adapter.py"
@@ -176,7 +176,7 @@ def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
         data = Path(inputs["data"])
         try:
             if task["kind"] == "measure":
-                record = measure(subject, data, Sampling(**spec["sampling"]))
+                record = measure(subject, data, Sampling(**spec["sampling"]), partial(print, flush=True))
             else:
                 record = _evaluate(subject, data, inputs, step / "out" if spec["keep_outputs"] else None)
         except Unsupported as reason:  # a finding like any other: it is kept, and not tried again

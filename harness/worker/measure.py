@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from harness.worker.adapter import Adapter, Arrays, GenerativeAdapter
 from harness.worker.environment import Noise, Snapshot
 from harness.worker.fidelity import Comparison, Reference
 from harness.worker.loop import Sampling, Timed, collect
+from harness.worker.marks import STEADY_BEGINS, STEADY_ENDS
 from harness.worker.vram import VramMeter
 
 
@@ -61,8 +62,13 @@ class _Generation:
     decode_ns: list[int] = field(default_factory=list)
 
 
-def measure(subject: Subject, data: Path, sampling: Sampling) -> dict[str, Any]:
-    """Load, call once, warm up, sample. Returns the raw record of one round; raises what the runtime raises."""
+def measure(
+    subject: Subject, data: Path, sampling: Sampling, mark: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """Load, call once, warm up, sample. Returns the raw record of one round; raises what the runtime raises.
+
+    ``mark`` is told where the steady state begins and ends.
+    """
     batches = tasks.get(subject.manifest["task"]).workload_batches(data)
     phases = _Phases()
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -76,10 +82,12 @@ def measure(subject: Subject, data: Path, sampling: Sampling) -> dict[str, Any]:
         timed = _timed(adapter, subject.manifest["task"], generation)
         with phases.phase("first_inference"):
             timed(batches[0])
-        before = Snapshot.take()
+        mark(STEADY_BEGINS)
+        before, energy = Snapshot.take(), vram.energy_j()
         with phases.phase("steady"):
             samples = collect(timed, batches, sampling)
-        noise = Noise.between(before, Snapshot.take())
+        noise, energy_after = Noise.between(before, Snapshot.take()), vram.energy_j()
+        mark(STEADY_ENDS)
         steady = memory.resident()
         device_memory = vram.read()
     peaks = [phase["peak_rss_bytes"] or 0 for phase in phases.record.values()]
@@ -106,6 +114,8 @@ def measure(subject: Subject, data: Path, sampling: Sampling) -> dict[str, Any]:
         },
         "vram": asdict(device_memory),
         "noise": asdict(noise),
+        "steady_calls": samples.warmup_calls + taken,
+        "gpu_energy_j": None if energy is None or energy_after is None else energy_after - energy,
         "arithmetic": arithmetic,
         "weights_bytes": subject.weights_bytes,
     }

@@ -45,8 +45,7 @@ class VramMeter:
             pynvml.nvmlInit()
             self._nvml, self._handle = pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
             self._idle = self._peak = self._used()
-            if len(pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) > 1:
-                self._reason = "another process uses this GPU"
+            self._require_alone()
         except Exception as error:  # NVML's errors share no base with the import error that is as likely here
             self._reason = f"NVML does not answer: {error}"
             return self
@@ -63,10 +62,26 @@ class VramMeter:
 
     def read(self) -> Vram:
         """The peak so far."""
+        if self._thread:
+            self._require_alone()
         if self._reason:
             return Vram(None, self._reason)
         self._peak = max(self._peak, self._used())
         return Vram(self._peak - self._idle, None)
+
+    def energy_j(self) -> float | None:
+        """Joules that the device has used since its driver was loaded; None where it does not tell (before Volta)."""
+        if self._reason:
+            return None
+        try:
+            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
+        except self._nvml.NVMLError:
+            return None
+
+    def _require_alone(self) -> None:
+        """Whose the processes are cannot be told, but how many there are."""
+        if len(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) > 1:
+            self._reason = "another process uses this GPU"
 
     def _used(self) -> int:
         return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)

@@ -59,6 +59,8 @@ ROUND = {
         "container_peak_bytes": None,
     },
     "noise": {"steal_share": 0.0, "others_share": 0.0, "throttled": 0, "major_faults": 0, "preempted": 3},
+    "steady_calls": 15,
+    "gpu_energy_j": None,
     "vram": {"peak_bytes": None, "reason": "no GPU"},
     "arithmetic": "fp32",
     "weights_bytes": 1000,
@@ -77,7 +79,14 @@ class Desk:
         step = self.store.begin(key, {})
         (step / "out" / name).write_text(json.dumps(content))
         (step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
-        receipt = {"reference": "an image", "digest": None, "source_hash": "0", "engine": "host", "by_hand": "run it"}
+        receipt: dict[str, Any] = {
+            "reference": "an image",
+            "digest": None,
+            "source_hash": "0",
+            "engine": "host",
+            "by_hand": "run it",
+        }
+        receipt |= {"package_energy": {"joules": 3.0, "reason": None}}
         self.store.publish(key, step, receipt)
 
     def rows(self, evaluations: dict[str, dict[str, Any]]) -> dict[str, Cell]:
@@ -108,6 +117,7 @@ def test_a_row_is_ok_where_its_outputs_stay_near(desk: Desk) -> None:
     assert row.status is Status.OK
     assert row.fidelity
     assert row.fidelity.model_dump() == {**NEAR, "tolerance": "int8"}
+    assert row.energy_j == pytest.approx(0.2)  # 3 J for 15 calls
 
 
 @pytest.mark.parametrize(
