@@ -153,7 +153,7 @@ class Collector:
             "quality": self._quality(planned),
             **self._fidelity(planned),
             "arithmetic": first["arithmetic"],
-            "phases": _phases([record["phases"] for record in records]),
+            "phases": self._conversion(planned) | _phases([record["phases"] for record in records]),
             "artifact": self._artifact(planned),
             "image": Image(
                 name=image.name,
@@ -167,6 +167,18 @@ class Collector:
             "caveats": caveats,
             "command": f"harness artifact '{planned.cell.id}' && {receipt['by_hand']}",
             "measured_at": first["measured_at"],
+        }
+
+    def _conversion(self, planned: PlannedCell) -> dict[str, Phase]:
+        """What it took to make the artifact of the source model, with the steps that other cells share; none where it took none."""
+        keys = self.plan.upstream([planned.artifact] if planned.artifact else [])
+        steps = [key for key in keys if self.plan.steps[key].kind in ("compress", "export")]
+        told = [entry.status for key in steps if (entry := self.store.find(key))]
+        if not told:
+            return {}
+        peaks = [status["peak_rss_bytes"] for status in told if "peak_rss_bytes" in status]
+        return {
+            "convert": Phase(seconds=sum(status["seconds"] for status in told), peak_rss_bytes=max(peaks, default=None))
         }
 
     def _quality(self, planned: PlannedCell) -> Quality | None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import sys
 import time
 import traceback
@@ -41,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         versions = _run(step, dict(options.input), out)
-        status = {"status": "ok", "seconds": round(time.monotonic() - started, 3), "versions": versions}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
+        seconds = round(time.monotonic() - started, 3)
+        status = {"status": "ok", "seconds": seconds, "peak_rss_bytes": peak, "versions": versions}
     except Exception as failure:
         tail = traceback.format_exc().splitlines()[-_LOG_TAIL_LINES:]
         print("\n".join(tail), file=sys.stderr, flush=True)

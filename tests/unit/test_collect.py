@@ -16,7 +16,7 @@ from harness.orchestrator.collect import Collector
 from harness.orchestrator.engines import Engine
 from harness.orchestrator.engines.host import HostEngine
 from harness.orchestrator.store import Store
-from harness.results import Cell, Status
+from harness.results import Cell, Phase, Status
 
 CATALOG = load_catalog()
 TEXT = """
@@ -78,7 +78,9 @@ class Desk:
     def put(self, key: str, name: str, content: dict[str, Any]) -> None:
         step = self.store.begin(key, {})
         (step / "out" / name).write_text(json.dumps(content))
-        (step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
+        (step / "status.json").write_text(
+            json.dumps({"status": "ok", "versions": {}, "seconds": 2.0, "peak_rss_bytes": 7})
+        )
         receipt: dict[str, Any] = {
             "reference": "an image",
             "digest": None,
@@ -144,6 +146,13 @@ def test_a_change_of_quality_has_an_interval_of_the_same_examples(desk: Desk) ->
     assert -0.09 < low < high < 0  # as independent scores they would be 14 points wide, and hold zero
     assert rows[REFERENCE].quality
     assert rows[REFERENCE].quality.change is None
+
+
+def test_conversion_is_a_phase_of_what_was_converted(desk: Desk) -> None:
+    rows = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(89, NEAR)})
+    assert rows[QUANTIZED].phases["convert"] == Phase(seconds=4.0, peak_rss_bytes=7)  # export, int8-dynamic
+    assert "convert" not in rows[REFERENCE].phases  # the source is loaded as it is
+    assert list(rows[QUANTIZED].phases) == ["convert", "load"]
 
 
 def test_the_reference_says_that_it_is_one(desk: Desk) -> None:
