@@ -170,7 +170,7 @@ class Collector:
         }
 
     def _conversion(self, planned: PlannedCell) -> dict[str, Phase]:
-        """What it took to make the artifact of the source model, with the steps that other cells share; none where it took none."""
+        """What it took to make the artifact of the source model, with the steps that other cells share; none if none."""
         keys = self.plan.upstream([planned.artifact] if planned.artifact else [])
         steps = [key for key in keys if self.plan.steps[key].kind in ("compress", "export")]
         told = [entry.status for key in steps if (entry := self.store.find(key))]
