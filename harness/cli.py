@@ -93,7 +93,7 @@ def run(only_plan: bool, as_json: bool, progress: Any, out: Path, **where: Any) 
       harness run --only 'runtime=onnxruntime method=original,int8-dynamic'
       harness run --engine venv --failed
 
-    Exit codes: 0 all cells ok, unsupported or skipped; 1 some failed (the report is written); 2 a mistake in the matrix or
+    Exit codes: 0 none failed (a row may have diverged); 1 some failed (the report is written); 2 a mistake in the matrix or
     on the command line; 3 the engine or something else outside is missing; 130 interrupted.
     """
     from harness.orchestrator import workspace
