@@ -49,6 +49,17 @@ def logits_module(model: Any, names: list[str]) -> Any:
     return Logits().eval().requires_grad_(False)
 
 
+def open_dimensions(tensors: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
+    """The dimensions that torch.export leaves open: of token ids batch and length, of pixels batch, height and width.
+
+    DYNAMIC fails where the model fixes a dimension; height and width are AUTO, for vision transformers fix them rightly.
+    """
+    from torch.export import Dim
+
+    pixels = {0: Dim.DYNAMIC, 2: Dim.AUTO, 3: Dim.AUTO}
+    return tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} if tensor.dim() == 2 else pixels for tensor in tensors)
+
+
 def tensors_of(inputs: dict[str, Array]) -> tuple[Any, ...]:
     """The inputs by position, in their own order."""
     import torch

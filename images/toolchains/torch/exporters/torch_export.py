@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.cards import ExporterCard, Form
 from harness.making import Artifact, Context, Made
-from harness.toolchain.tracing import Graph, traced
+from harness.toolchain.tracing import Graph, open_dimensions, traced
 
 CARD = ExporterCard(
     name="torch-export",
@@ -24,10 +24,7 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     import torch
 
     def trace(model: Any, tensors: tuple[Any, ...]) -> Graph:
-        # Of token ids batch and length are open, of pixels the batch: DYNAMIC fails where the model would fix one of them.
-        open_dimension = torch.export.Dim.DYNAMIC
-        dynamic = tuple(dict.fromkeys(range(2 if t.dim() == 2 else 1), open_dimension) for t in tensors)
-        program = torch.export.export(model, tensors, dynamic_shapes=(dynamic,))
+        program = torch.export.export(model, tensors, dynamic_shapes=(open_dimensions(tensors),))
         torch.export.save(program, out / "model.pt2")
         graph: Graph = torch.export.load(out / "model.pt2").module()
         return graph

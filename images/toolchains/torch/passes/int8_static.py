@@ -11,6 +11,7 @@ from harness.making import Artifact, Context, ConversionError, Made
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.data import calibration_rows
 from harness.toolchain.parity import sample_inputs
+from harness.toolchain.tracing import logits_module, open_dimensions, tensors_of
 
 CARD = PassCard(
     name="int8-static",
@@ -36,8 +37,6 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     """
     import torch
     from transformers import AutoConfig
-
-    from harness.toolchain.tracing import logits_module, tensors_of
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
     seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
@@ -72,7 +71,7 @@ def _prepared(model: Any, tensors: tuple[Any, ...], convolutions: bool) -> Any:
         quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
     else:  # normalization, softmax and residual sums in INT8 ruin transformers
         quantizer.set_module_type_qconfig(torch.nn.Linear, x86.get_default_x86_inductor_quantization_config())
-    exported = torch.export.export(model, tensors, dynamic_shapes=(_open(tensors),))
+    exported = torch.export.export(model, tensors, dynamic_shapes=(open_dimensions(tensors),))
     return prepare_pt2e(exported.module(), quantizer)
 
 
@@ -87,14 +86,7 @@ def _save(prepared: Any, tensors: tuple[Any, ...], file: Path) -> None:
     for name in set(held) - read:
         owner, _, attribute = name.rpartition(".")
         delattr(converted.get_submodule(owner), attribute)
-    torch.export.save(torch.export.export(converted, tensors, dynamic_shapes=_open(tensors)), file)
-
-
-def _open(tensors: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
-    """Of token ids batch and length are open, of pixels the batch."""
-    import torch
-
-    return tuple(dict.fromkeys(range(2 if t.dim() == 2 else 1), torch.export.Dim.DYNAMIC) for t in tensors)
+    torch.export.save(torch.export.export(converted, tensors, dynamic_shapes=open_dimensions(tensors)), file)
 
 
 def _effect(program: Any, model: Any) -> dict[str, Any]:
