@@ -77,7 +77,8 @@ def test_a_new_runtime_is_one_folder(images: Path, artifact: Path, tmp_path: Pat
     subprocess.run([python, "-c", GRAPH, str(artifact / "model.onnx")], check=True)
     step = tmp_path / "step"
     step.mkdir()
-    task = {"kind": "evaluate", "spec": {"runtime": NAME, "device": "cpu"}, "seed": 0, "threads": 1}
+    spec = {"runtime": NAME, "device": "cpu", "keep_outputs": False}
+    task = {"kind": "evaluate", "spec": spec, "seed": 0, "threads": 1}
     (step / "step.json").write_text(json.dumps(task))
     inputs = {"artifact": artifact, "data": artifact / "data"}
     engine.run(Job(environment, step, inputs, Limits(1, 2**30, 60.0)), lambda line: None)

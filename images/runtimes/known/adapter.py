@@ -19,7 +19,7 @@ CARDS = (
         summary="no model: a known amount of work and memory, for `harness selftest`",
         loads=(Form("known", "fp32"),),
         devices=("cpu",),
-        source="harness/orchestrator/selftest.py",
+        source="https://docs.kernel.org/filesystems/proc.html (what the memory that it takes counts as)",
     ),
 )
 
