@@ -30,7 +30,7 @@ TOLERANCES = {
     "fp16": Tolerance(0.98, 0.005, 1.01, 0.01),
     "bf16": Tolerance(0.95, 0.02, 1.03, 0.02),
     "int8": Tolerance(0.85, 0.15, 1.15, 0.05),
-    "int4": Tolerance(0.65, 0.6, 1.6, 0.15),
+    "int4": Tolerance(0.6, 0.6, 1.6, 0.15),
     "other": Tolerance(0.4, 1.5, 2.5, 0.3),  # pruned, clustered, distilled: other weights; and what is not in PASSES
 }
 
