@@ -23,6 +23,12 @@ def counted(records: Records, wanted: int) -> list[bool]:
     return quiet if sum(quiet) >= wanted else [True] * len(records)
 
 
+def medians(records: Records, wanted: int) -> list[float]:
+    """Of the rounds that count, nanoseconds: the unit of all statistics."""
+    pairs = zip(records, counted(records, wanted), strict=True)
+    return [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
+
+
 def unsure(records: Records, wanted: int, spread: float) -> bool:
     """Whether a cell needs another round.
 
@@ -31,9 +37,7 @@ def unsure(records: Records, wanted: int, spread: float) -> bool:
     """
     if sum(record["latency"]["noisy"] is None for record in records) < wanted:
         return True
-    pairs = zip(records, counted(records, wanted), strict=True)
-    medians = [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
-    interval = stats.round_interval(medians)
+    interval = stats.round_interval(medians(records, wanted))
     return interval is not None and (interval[1] / interval[0]) ** 0.5 - 1 > spread
 
 

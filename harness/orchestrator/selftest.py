@@ -80,9 +80,8 @@ class _Bench:
         self.engine.run(Job(self.environments[runtime], step, inputs, _LIMITS), lambda line: None)
         entry = Entry(step)
         if entry.status.get("status") != "ok":
-            raise EnvironmentProblem(
-                f"the self-test's own container failed: {entry.status.get('reason')}", entry.log_tail()
-            )
+            reason = entry.status.get("reason", "it said nothing")
+            raise EnvironmentProblem(f"the self-test's own container failed: {reason}", f"its log: {step / 'log.txt'}")
         record = entry.record()
         shutil.rmtree(step)
         return record
@@ -157,14 +156,7 @@ def _repeat(bench: _Bench, names: Iterable[str], draw: random.Random) -> dict[st
         draw.shuffle(order)
         for name in order:
             records[name].append(bench.measure(name))
-    return {
-        name: [
-            statistics.median(record["latency"]["nanoseconds"])
-            for record, counts in zip(found, rounds.counted(found, ROUNDS), strict=True)
-            if counts
-        ]
-        for name, found in records.items()
-    }
+    return {name: rounds.medians(found, ROUNDS) for name, found in records.items()}
 
 
 def _memory(bench: _Bench, say: Callable[[str], None]) -> Iterable[Check]:
@@ -194,7 +186,7 @@ def _overhead(bench: _Bench, say: Callable[[str], None]) -> Check:
     say("overhead")
     bench.artifact("null", 1)
     records = [bench.measure("null") for _ in range(ROUNDS)]
-    microseconds = statistics.median(statistics.median(record["latency"]["nanoseconds"]) for record in records) / 1e3
+    microseconds = statistics.median(rounds.medians(records, ROUNDS)) / 1e3
     return Check(
         name="the harness's own cost of a call",
         wanted=f"at most {_OVERHEAD_LIMIT_US:.0f} µs",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.making import Artifact, Context, ConversionError
-from harness.toolchain.checkpoint import copy_companions, empty_model
+from harness.toolchain.checkpoint import copy_companions, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,11 +69,11 @@ def save(model: Any, source: Artifact, out: Path) -> None:
 
 
 def removed(source: Artifact, out: Path, task: str) -> dict[str, Any]:
-    """The parameters of both checkpoints as their configurations describe them, a tied matrix counted once.
+    """The parameters of both checkpoints as they are on disk, a tied matrix counted once.
 
     Raises ConversionError where the written one is not smaller.
     """
-    before, after = (sum(p.numel() for p in empty_model(path, task).parameters()) for path in (source.path, out))
+    before, after = (sum(p.numel() for p in load_model(path, task).parameters()) for path in (source.path, out))
     if after >= before:
         raise ConversionError("no parameter was removed: prune more")
     return {
