@@ -60,10 +60,11 @@ class Noise(Record):
 class Round(Record):
     """One fresh container's samples."""
 
-    samples_ms: list[float] = Field(description="every timed call, in order, milliseconds")
+    samples_ms: list[float] = Field(description="wall times of calls, in order, milliseconds")
+    every: int = Field(1, description="of how many calls one was kept: 1 but for calls of microseconds")
     median_ms: float
     ended_by: str = Field(
-        description="what ended sampling: `precision`, `budget` (of time) or `samples` (2,000 of them)"
+        description="what ended sampling: `precision` of the median, or the `budget` of time"
     )
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")

@@ -135,6 +135,7 @@ class Measure(_Part):
     rounds: int = Field(3, ge=1, le=100, description="fresh containers per cell; 5 before `faster` is said")
     extra_rounds: int = Field(2, ge=0, le=100, description="at most, of a cell whose rounds were noisy or differ much")
     spread: float = Field(0.1, gt=0, description="half width of the interval over rounds that asks for extra rounds")
+    extra_share: float = Field(0.2, ge=0, description="time for all extra rounds, as a share of that of the others")
     min_samples: int = Field(30, ge=5)
     min_seconds: float = Field(1.0, ge=0)
     max_seconds: float = Field(10.0, gt=0, description="budget of one round's samples")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,9 +178,8 @@ class Collector:
         if not told:
             return {}
         peaks = [status["peak_rss_bytes"] for status in told if "peak_rss_bytes" in status]
-        return {
-            "convert": Phase(seconds=sum(status["seconds"] for status in told), peak_rss_bytes=max(peaks, default=None))
-        }
+        seconds = math.fsum(status["seconds"] for status in told)  # the same in whatever order, for the steps are a set
+        return {"convert": Phase(seconds=seconds, peak_rss_bytes=max(peaks, default=None))}
 
     def _quality(self, planned: PlannedCell) -> Quality | None:
         record, reference = self._record(planned.evaluation), self._record(planned.reference)
@@ -232,6 +232,7 @@ def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool]) -> La
         found.append(
             Round(
                 samples_ms=samples,
+                every=record["latency"]["every"],
                 median_ms=statistics.median(samples),
                 ended_by=record["latency"]["ended_by"],
                 warmup_calls=record["latency"]["warmup_calls"],

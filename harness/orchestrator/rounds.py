@@ -1,13 +1,15 @@
 """Which rounds of a cell count, and which cells are measured once more.
 
 A round that something disturbed says little of the cell, and rounds that differ much say little of its mean. Such a cell gets
-more rounds, one after the other, within the budget of the matrix; what came first stays on record.
+more rounds, one after the other, those first that need it most, within the matrix's budget; what came first stays on record.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness import stats
@@ -29,32 +31,70 @@ def medians(records: Records, wanted: int) -> list[float]:
     return [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
 
 
-def unsure(records: Records, wanted: int, spread: float) -> bool:
-    """Whether a cell needs another round.
+def unsure(records: Records, wanted: int, spread: float) -> float:
+    """How much a cell needs another round: 0 where it does not, infinite while fewer than ``wanted`` rounds were quiet.
 
-    It does while fewer than ``wanted`` rounds were quiet, or while the 95 % interval of those that count is wider than
-    ``spread`` to either side, relative to their geometric mean. A single round has no interval and is never too wide.
+    Between the two it is the half width of the 95 % interval of those that count, relative to their geometric mean, where that
+    is more than ``spread``. A single round has no interval and is never too wide.
     """
     if sum(record["latency"]["noisy"] is None for record in records) < wanted:
-        return True
+        return math.inf
     interval = stats.round_interval(medians(records, wanted))
-    return interval is not None and (interval[1] / interval[0]) ** 0.5 - 1 > spread
+    half_width = (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
+    return half_width if half_width > spread else 0.0
 
 
 def extra(plan: Plan, store: Store) -> list[Step]:
-    """The next round of each wanted cell that needs one and has one left; empty while its own rounds are not measured."""
-    found = (_next(planned, plan.matrix.measure.spread, store) for planned in plan.wanted)
-    return [plan.steps[key] for key in dict.fromkeys(filter(None, found))]
+    """The next round of each wanted cell that needs one, the most unsure first; empty while its own are not measured.
+
+    All extra rounds together may take ``measure.extra_share`` of the time that the planned rounds took.
+    """
+    measure = plan.matrix.measure
+    cells = [_Cell.of(planned, store) for planned in plan.wanted]
+    budget_s = measure.extra_share * sum(cell.planned_s for cell in cells) - sum(cell.extra_s for cell in cells)
+    found = []
+    for cell in sorted(cells, key=lambda cell: -cell.unsure(measure.spread)):
+        if cell.next and cell.unsure(measure.spread) and cell.round_s <= budget_s:
+            budget_s -= cell.round_s
+            found.append(plan.steps[cell.next])
+    return found
 
 
-def _next(planned: PlannedCell, spread: float, store: Store) -> str | None:
-    records = [entry.record() for key in planned.rounds if (entry := store.find(key))]
-    if not records or len(records) < len(planned.rounds) or any("unsupported" in record for record in records):
-        return None
-    for key in planned.extra:
-        if not unsure(records, len(planned.rounds), spread):
-            return None
-        if (entry := store.find(key)) is None:
-            return key
-        records.append(entry.record())
-    return None
+@dataclass(frozen=True)
+class _Cell:
+    """The rounds of a cell that are in the store; none while one of the planned is missing or the runtime refused."""
+
+    records: Records
+    wanted: int
+    next: str | None  # the key of the round that could be measured now
+
+    @classmethod
+    def of(cls, planned: PlannedCell, store: Store) -> _Cell:
+        records: list[Mapping[str, Any]] = []
+        for key in (*planned.rounds, *planned.extra):
+            if (entry := store.find(key)) is None:
+                return cls(records, len(planned.rounds), key) if key in planned.extra else cls([], 0, None)
+            if "unsupported" in (record := entry.record()):
+                return cls([], 0, None)
+            records.append(record)
+        return cls(records, len(planned.rounds), None)
+
+    def unsure(self, spread: float) -> float:
+        return unsure(self.records, self.wanted, spread) if self.records else 0.0
+
+    @property
+    def planned_s(self) -> float:
+        return sum(map(_seconds, self.records[: self.wanted]))
+
+    @property
+    def extra_s(self) -> float:
+        return sum(map(_seconds, self.records[self.wanted :]))
+
+    @property
+    def round_s(self) -> float:
+        return self.planned_s / max(self.wanted, 1)
+
+
+def _seconds(record: Mapping[str, Any]) -> float:
+    """What a round took from the import of the runtime to its last sample."""
+    return math.fsum(phase["seconds"] for phase in record["phases"].values())

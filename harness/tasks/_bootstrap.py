@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,8 @@ def paired(ours: Floats, theirs: Floats, metric: Callable[[Floats], Floats]) -> 
     return float(low), float(high)
 
 
-def _times(examples: int) -> npt.NDArray[np.int64]:
+@lru_cache(maxsize=4)  # the cells of a model are scored on as many examples, and drawing takes most of the time
+def _times(examples: int) -> Floats:
     """How often each resample takes each example: drawing n with replacement is one multinomial draw."""
-    return np.random.default_rng(SEED).multinomial(examples, np.full(examples, 1 / examples), size=RESAMPLES)
+    draws = np.random.default_rng(SEED).multinomial(examples, np.full(examples, 1 / examples), size=RESAMPLES)
+    return draws.astype(np.float64)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from statistics import NormalDist, median
 from time import perf_counter_ns
 
@@ -22,16 +23,13 @@ _Z = NormalDist().inv_cdf(0.975)
 _WINDOW = 5
 _STEADY = 0.05
 
-#: Enough for a p99 from twenty calls; more would only make every record of a microsecond model megabytes large.
+#: Enough for a p99; more would only make every record of a microsecond model megabytes large.
 MAX_SAMPLES = 2_000
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """When to stop: at least ``min_samples`` *and* ``min_seconds``, then precision or the budget, whichever is first.
-
-    Calls so short that ``MAX_SAMPLES`` of them take less than ``min_seconds`` end with that number.
-    """
+    """When to stop: at least ``min_samples`` *and* ``min_seconds``, then precision or the budget, whichever is first."""
 
     min_samples: int = 30
     min_seconds: float = 1.0
@@ -41,9 +39,11 @@ class Sampling:
 
 @dataclass
 class Samples:
-    """What the loop saw, in order."""
+    """What the loop saw, in order: of the calls after the warm-up the first, and from there every ``every``-th."""
 
     nanoseconds: list[int] = field(default_factory=list)
+    every: int = 1
+    calls: int = 0
     warmup_calls: int = 0
     ended_by: str = "budget"
 
@@ -70,30 +70,37 @@ def _warm_up(timed: Timed, batches: Sequence[Arrays], budget_s: float) -> int:
 
 
 def _sample(timed: Timed, batches: Sequence[Arrays], sampling: Sampling, samples: Samples) -> None:
+    """Call until it is time to stop. More than ``MAX_SAMPLES`` are thinned, evenly over the whole time."""
     taken = samples.nanoseconds
+    thinning = next(n for n in count(2) if math.gcd(n, len(batches)) == 1)  # what is kept visits every batch alike
+    most = max(MAX_SAMPLES, thinning * sampling.min_samples)
     start = perf_counter_ns()
     earliest = start + int(sampling.min_seconds * 1e9)
     deadline = start + int(sampling.max_seconds * 1e9)
     next_check = sampling.min_samples
     while True:
-        taken.append(timed(batches[len(taken) % len(batches)]))
-        if len(taken) >= MAX_SAMPLES:
-            samples.ended_by = "precision" if relative_half_width(taken) <= sampling.precision else "samples"
-            return
+        elapsed = timed(batches[samples.calls % len(batches)])
+        if samples.calls % samples.every == 0:
+            taken.append(elapsed)
+        samples.calls += 1
+        now = perf_counter_ns()
         if len(taken) < next_check:
             # The minimum number of samples is kept even beyond the budget, unless a single call takes very long.
-            if perf_counter_ns() < deadline or len(taken) < min(sampling.min_samples, 5):
+            if now < deadline or len(taken) < min(sampling.min_samples, 5):
                 continue
             return
-        if perf_counter_ns() < earliest:
-            continue
-        # Sorting costs more the more samples there are: look again only after a tenth more of them.
-        next_check = len(taken) + max(1, len(taken) // 10)
-        if relative_half_width(taken) <= sampling.precision:
-            samples.ended_by = "precision"
-            return
-        if perf_counter_ns() >= deadline:
-            return
+        if now >= earliest:
+            if relative_half_width(taken) <= sampling.precision:
+                samples.ended_by = "precision"
+                return
+            if now >= deadline:
+                return
+            # Sorting costs more the more samples there are: look again only after a tenth more of them.
+            next_check = min(most, len(taken) + max(1, len(taken) // 10))
+        if len(taken) >= most:
+            taken[:] = taken[::thinning]
+            samples.every *= thinning
+            next_check = len(taken)
 
 
 def relative_half_width(samples: Sequence[int]) -> float:

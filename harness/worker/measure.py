@@ -91,7 +91,7 @@ def measure(
         steady = memory.resident()
         device_memory = vram.read()
     peaks = [phase["peak_rss_bytes"] or 0 for phase in phases.record.values()]
-    taken = len(samples.nanoseconds)
+    kept = slice(1 + samples.warmup_calls, None, samples.every)  # the first request was that of the first inference
     arithmetic = adapter.precision()
     adapter.close()
     return {
@@ -100,8 +100,8 @@ def measure(
         "latency": {**asdict(samples), "noisy": noise.verdict()},
         "calls_per_sample": 1 + batches[0]["continuation_ids"].shape[1] if generation.prefill_ns else 1,
         "generation": {
-            "prefill_ns": generation.prefill_ns[-taken:],
-            "decode_ns": generation.decode_ns[-taken:],
+            "prefill_ns": generation.prefill_ns[kept],
+            "decode_ns": generation.decode_ns[kept],
         }
         if generation.prefill_ns
         else None,
@@ -114,7 +114,7 @@ def measure(
         },
         "vram": asdict(device_memory),
         "noise": asdict(noise),
-        "steady_calls": samples.warmup_calls + taken,
+        "steady_calls": samples.warmup_calls + samples.calls,
         "gpu_energy_j": None if energy is None or energy_after is None else energy_after - energy,
         "arithmetic": arithmetic,
         "weights_bytes": subject.weights_bytes,

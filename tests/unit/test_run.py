@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ class InProcess:
         return 0
 
 
-def succeed(job: Job, noisy: str | None = None) -> Outcome:
-    record = {"latency": {"nanoseconds": [1000], "noisy": noisy}}
+def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000) -> Outcome:
+    record = {"latency": {"nanoseconds": [nanoseconds], "noisy": noisy}, "phases": {"steady": {"seconds": 1.0}}}
     (job.step / "out" / "record.json").write_text(json.dumps(record))
     (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
     return Outcome(0, 0.1)
@@ -174,6 +175,24 @@ def test_a_cell_that_is_always_noisy_is_not_measured_for_ever(work: Path) -> Non
     again = InProcess(behaviours)
     execute(work, again)
     assert again.ran == []
+
+
+def test_all_extra_rounds_share_one_budget(work: Path) -> None:
+    """Eight cells of three rounds took 24 s; a fifth of that is four rounds, and no second run finds time for more."""
+    engine = InProcess({f"measure-{name}-{number}": disturbed for name in CELLS for number in range(ROUNDS + 2)})
+    execute(work, engine)
+    assert len(extra(engine)) == 4
+    again = InProcess()
+    execute(work, again)
+    assert again.ran == []
+
+
+def test_the_cell_that_is_most_unsure_comes_first(work: Path) -> None:
+    """One cell's rounds differ twofold, of the others a round was noisy: the latter come first, as far as the time goes."""
+    slow = partial(succeed, nanoseconds=2000)
+    engine = InProcess({"measure-a-1": slow} | {f"measure-{name}-1": disturbed for name in CELLS[1:5]})
+    execute(work, engine)
+    assert extra(engine) == [f"measure-{name}-3" for name in CELLS[1:5]]
 
 
 def test_an_extra_round_that_fails_is_not_tried_again_in_the_same_run(work: Path) -> None:

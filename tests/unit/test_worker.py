@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
@@ -53,9 +54,25 @@ def test_a_call_that_never_settles_ends_by_budget() -> None:
     assert collect(unsteady(), BATCHES, Sampling(30, 0.0, 0.1, 0.01)).ended_by == "budget"
 
 
-def test_a_call_of_microseconds_ends_with_the_most_samples_of_a_round() -> None:
-    samples = collect(steady(), BATCHES, Sampling(30, 60.0, 60.0, 0.01))
-    assert len(samples.nanoseconds) == MAX_SAMPLES
+@pytest.mark.parametrize("number_of_batches", [1, 2, 3, 6, 8])
+def test_calls_of_microseconds_are_thinned_evenly_over_the_time_and_the_inputs(number_of_batches: int) -> None:
+    seen: list[int] = []
+
+    def call(batch: Any) -> int:
+        seen.append(int(batch["x"][0]))
+        return len(seen)  # so that a sample tells which call it was
+
+    samples = collect(call, BATCHES[:number_of_batches], Sampling(30, 0.1, 0.2, 1e-9))
+    kept = range(samples.warmup_calls + 1, len(seen) + 1, samples.every)
+    assert samples.nanoseconds == list(kept)
+    assert samples.calls == len(seen) - samples.warmup_calls > MAX_SAMPLES >= len(kept)
+    counts = Counter(seen[call - 1] for call in kept)
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_the_samples_that_are_asked_for_outlast_thinning() -> None:
+    samples = collect(steady(), BATCHES, Sampling(3_000, 0.1, 0.2, 1e-9))
+    assert len(samples.nanoseconds) >= 3_000
 
 
 def test_the_budget_is_kept() -> None:
