@@ -2,8 +2,9 @@
 
 Images and conversions come first, side by side, for hardly one of them keeps two cores busy; then, each alone on the machine,
 the rounds of all cells, interleaved and shuffled, so that drift of the machine hits all alike, and more rounds of those that
-were noisy or differ much; then evaluation, one by one as well: runtimes whose threads spin take longer side by side than one
-after the other. One bad step never stops the others: what depends on it inherits its reason.
+were noisy or differ much; then evaluation, side by side again, each in one thread: threads that wait for each other on shared
+cores, many of them spinning, would take several times longer. One bad step never stops the others: what depends on it inherits
+its reason.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Run:
                 self._say(f"{len(extra)} more rounds, of cells whose rounds were noisy or differ much")
                 self.progress.begin(len(self._remaining), self._history.total(self._remaining.values()))
                 self._one_by_one(self._shuffled(extra))
-            self._one_by_one(step for step in missing if step.kind == "evaluate")
+            self._side_by_side(self._tasks(step for step in missing if step.kind == "evaluate"))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 cure = "free some space, or `harness clean`; what is done is kept: run the same command again"
@@ -118,11 +119,18 @@ class Run:
     def _side_by_side(self, tasks: Sequence[Task]) -> None:
         memory = psutil.virtual_memory().total
         steps = SIDE_BY_SIDE if SIDE_BY_SIDE * self.plan.matrix.limits.memory <= memory else 1
-        side_by_side(tasks, {"download": 1, "build": SIDE_BY_SIDE, "step": steps}, self.interrupts.check)
+        side_by_side(
+            tasks, {"download": 1, "build": SIDE_BY_SIDE, "step": steps, "step on cuda": 1}, self.interrupts.check
+        )
 
     def _tasks(self, steps: Iterable[Step]) -> list[Task]:
         return [
-            Task(step.key, "step", frozenset(step.inputs.values()) | {f"build {step.image}"}, partial(self._run, step))
+            Task(
+                step.key,
+                _lane(step),
+                frozenset(step.inputs.values()) | {f"build {step.image}"},
+                partial(self._run, step),
+            )
             for step in steps
         ]
 
@@ -274,6 +282,11 @@ class Run:
     def _inside(self, subject: str, fraction: float | None, message: str) -> None:
         with self._telling:
             self.progress.inside(subject, fraction, message)
+
+
+def _lane(step: Step) -> str:
+    """Where a step waits for room: one at a time has the GPU."""
+    return "step" if step.device == "cpu" else f"step on {step.device}"
 
 
 def _receipt(step: Step) -> dict[str, Any]:
