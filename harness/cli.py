@@ -136,22 +136,24 @@ def _print_plan(job: Any, as_json: bool) -> None:
 
 @main.command()
 @_out_option
+@click.option("--against", metavar="BEFORE", help="Show what changed since this run: a results file or a git revision.")
 @_json_option
-def report(out: Path, as_json: bool) -> None:
+def report(out: Path, against: str | None, as_json: bool) -> None:
     """Draw the report again from its results.json; nothing is measured.
 
     \b
     examples:
       harness report
-      harness report --out other/reports
+      harness report --against origin/main
     """
     from harness import report as drawing
     from harness import results as records
+    from harness.report import compare as comparing
 
     results = records.read(out / "results.json")
     if results is None:
         raise UsageError(f"{out / 'results.json'} does not exist", "measure something first: `harness run`")
-    drawing.render(results, out)
+    drawing.render(results, out, comparing.load(against) if against else None)
     if as_json:
         click.echo(json.dumps({"report": str(out / "index.html")}))
     else:

@@ -63,9 +63,7 @@ class Round(Record):
     samples_ms: list[float] = Field(description="wall times of calls, in order, milliseconds")
     every: int = Field(1, description="of how many calls one was kept: 1 but for calls of microseconds")
     median_ms: float
-    ended_by: str = Field(
-        description="what ended sampling: `precision` of the median, or the `budget` of time"
-    )
+    ended_by: str = Field(description="what ended sampling: `precision` of the median, or the `budget` of time")
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
     noise: Noise | None = None

@@ -120,6 +120,19 @@ def wrap(
     )
 
 
+def many(rows: int) -> Results:
+    """A long table: like the first, with as many methods as it takes."""
+    draw = random.Random(11)
+    cells = []
+    for number in range(rows):
+        model = list(MODELS)[number * len(MODELS) // rows]
+        method, runtime = list(EFFECTS)[number % len(EFFECTS)]
+        cell = _cell(model, method, runtime, 3, draw)
+        name = method if number % (rows // len(MODELS)) < len(EFFECTS) else f"{method}-{number}"
+        cells.append(cell.model_copy(update={"method": name, "id": cell.id.replace(f"/{method}/", f"/{name}/")}))
+    return wrap(cells)
+
+
 def hostile() -> Results:
     """Strings that try to be markup in every place that takes one."""
     draw = random.Random(1)
@@ -190,7 +203,9 @@ def _cell(model: str, method: str, runtime: str, rounds: int, draw: random.Rando
             container_peak_bytes=peak + 31_000_000,
         ),
         vram_reason="no device memory on cpu",
-        quality=_quality(*facts["metric"], 3 * loss if status is Status.DIVERGED else loss),
+        quality=_quality(
+            *facts["metric"], 3 * loss if status is Status.DIVERGED else loss, paired=runtime == "openvino"
+        ),
         arithmetic={"int8-dynamic": "int8", "original": "fp32"}.get(method, method),
         phases={
             "load": Phase(seconds=0.84, peak_rss_bytes=round(0.8 * peak)),
@@ -246,9 +261,12 @@ def _latency(center: float, rounds: int, noise: float, draw: random.Random) -> L
     )
 
 
-def _quality(metric: str, value: float, half: float, higher: bool, loss: float) -> Quality:
+def _quality(metric: str, value: float, half: float, higher: bool, loss: float, *, paired: bool) -> Quality:
     shifted = value * (1 - loss if higher else 1 + 3 * loss)
+    change = shifted - value
     return Quality(
+        change=change if paired else None,
+        change_interval=(change - half / 4, change + half / 5) if paired else None,
         metric=metric,
         value=shifted,
         interval=(shifted - half, shifted + half * 0.9),

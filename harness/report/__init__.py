@@ -16,10 +16,11 @@ from harness.results import Results
 __all__ = ["render"]
 
 
-def render(results: Results, out: Path) -> list[Path]:
+def render(results: Results, out: Path, before: Results | None = None) -> list[Path]:
     """Write ``index.html``, ``README.md``, ``results.json``, ``results.csv`` and the charts into the folder ``out``.
 
-    Each file is replaced atomically: a reader, or a killed run, never meets half a file. Returns what was written.
+    With ``before``, an earlier run, the page shows what changed since. Each file is replaced atomically: a reader, or a killed
+    run, never meets half a file. Returns what was written.
     """
     table = build(results)
     key = Key(table.names("method"), table.names("runtime"))
@@ -29,7 +30,7 @@ def render(results: Results, out: Path) -> list[Path]:
         "results.csv": as_csv(table),
         **charts,
         "README.md": render_markdown(results, table, list(charts)),
-        "index.html": render_html(results, table),
+        "index.html": render_html(results, table, before),
     }
     out.mkdir(parents=True, exist_ok=True)
     return [_replace(out / name, text) for name, text in files.items()]

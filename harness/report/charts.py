@@ -1,4 +1,4 @@
-"""Charts as SVG: quality against latency, and the samples of a cell's rounds.
+"""Charts as SVG: quality against what a cell costs, and the samples of its rounds.
 
 One drawing serves both outputs: inside the page it takes the page's colours and links to its rows; as a file it carries
 its own style and legend. Colours are those of Okabe & Ito 2008 ("Color universal design"), told apart by colour-blind
@@ -15,19 +15,23 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.report import numbers, palette, summary
+from harness.report.messages import Message
 from harness.report.plot import Box, Scale, front, place_label, scale
 from harness.report.table import Group, Row
 from harness.report.text import one_line
+from harness.report.words import as_json, said
 from harness.results import Latency, Status
-
-Say = Callable[..., str]
+from harness.stats import Interval
 
 STYLE = (Path(__file__).parent / "templates" / "chart.css").read_text("utf-8")
 
-#: Classes ``m0`` to ``m7`` of ``chart.css``: what is not changed in neutral, the rest in Okabe and Ito's order.
+#: Classes ``m0`` to ``m7`` of ``chart.css``: what is not changed in neutral, the rest in Okabe and Ito's order. Methods beyond
+#: them take the colours again with the next of the fills ``f0`` (solid), ``f1`` (hollow) and ``f2`` (ringed).
 COLOURS = 8
+FILLS = 3
 SHAPES = ("circle", "square", "triangle", "diamond", "drop", "cross", "hexagon", "star")
 
 WIDTH, HEIGHT = 400, 310
@@ -42,38 +46,76 @@ class Key:
     runtimes: tuple[str, ...]
 
     def colour(self, method: str) -> str:
-        """The CSS class of a method."""
-        return f"m{self.methods.index(method) % COLOURS}"
+        """The CSS classes of a method."""
+        index = self.methods.index(method)
+        return f"m{index % COLOURS} f{index // COLOURS % FILLS}"
 
     def shape(self, runtime: str) -> str:
         """The shape of a runtime."""
         return SHAPES[self.runtimes.index(runtime) % len(SHAPES)]
 
 
-def plotted(group: Group) -> list[Row]:
-    """The rows that a chart can show: with latency and quality, outputs as the reference's."""
-    return [row for row in group.measured if row.cell.quality and row.cell.status is Status.OK]
+@dataclass(frozen=True)
+class Cost:
+    """What quality can be drawn against: the value of a row with its 95 % interval, or None."""
+
+    unit: str
+    of: Callable[[Row], tuple[float, Interval | None] | None]
 
 
-def pareto(group: Group, key: Key, say: Say, *, standalone: bool) -> str:
-    """Quality against latency of a group's rows with 95 % error bars and the front of what no other row beats."""
-    rows = plotted(group)
-    spots = [_Spot.of(row) for row in rows]
+def _scaled(value: float | None, factor: float) -> tuple[float, None] | None:
+    return None if not value else (value * factor, None)
+
+
+def _latency(row: Row) -> tuple[float, Interval | None] | None:
+    latency = row.cell.latency_ms
+    return (latency.p50, latency.interval) if latency else None
+
+
+#: Name -> cost, in the order in which a reader may choose. Megabytes are 10**6 bytes.
+COSTS = {
+    "latency": Cost("ms", _latency),
+    "weights": Cost("MB", lambda row: _scaled(row.cell.weights_bytes, 1e-6)),
+    "ram": Cost("MB", lambda row: _scaled(row.cell.ram_bytes, 1e-6)),
+    "vram": Cost("MB", lambda row: _scaled(row.cell.vram_bytes, 1e-6)),
+    "energy": Cost("J", lambda row: _scaled(row.cell.energy_j, 1.0)),
+}
+
+
+def plotted(group: Group, cost: str = "latency") -> list[Row]:
+    """The rows that a chart can show: with quality and the cost, outputs as the reference's."""
+    rows = (row for row in group.measured if row.cell.quality and row.cell.status is Status.OK)
+    return [row for row in rows if COSTS[cost].of(row)]
+
+
+def pareto(group: Group, key: Key, language: str, *, standalone: bool, cost: str = "latency") -> str:
+    """Quality against a cost of a group's rows with 95 % error bars and the front of what no other row beats.
+
+    Inside the page (not ``standalone``) points link to their rows and words can be said in the page's other language.
+    """
+    rows = plotted(group, cost)
+    spots = [_Spot.of(row, COSTS[cost]) for row in rows]
     higher = spots[0].higher
     x = scale([v for spot in spots for v in spot.across], FRAME.x, FRAME.x + FRAME.width)
     ends = (FRAME.y + FRAME.height, FRAME.y)
     y = scale([v for spot in spots for v in spot.up], *(ends if higher else ends[::-1]))
     legend = _legend_height(key) if standalone else 0
-    svg = _svg(WIDTH, HEIGHT + legend, say("chart.label", model=group.model, count=str(len(rows))), standalone)
-    quality = say("chart.quality-up" if higher else "chart.quality-down", metric=summary.metric(spots[0].metric))
+    say = _Say(language, live=not standalone)
+    svg = _svg(WIDTH, HEIGHT + legend, standalone)
+    say.on(svg, "aria-label", "chart.label", model=one_line(group.model), count=str(len(rows)))
     svg.set("role", "img" if standalone else "group")  # a group's links can be reached, an image's cannot
-    _axes(svg, x, y, say("chart.latency", device=group.device), quality)
+    _axes(svg, x, y)
+    right, bottom = FRAME.x + FRAME.width, FRAME.y + FRAME.height
+    say.on(_text(svg, right, bottom + 37, "title end"), "text", f"chart.{cost}", device=group.device)
+    direction = "chart.quality-up" if higher else "chart.quality-down"
+    say.on(_text(svg, 4, FRAME.y - 8, "title"), "text", direction, metric=summary.metric(spots[0].metric))
     beaten = _front(svg, spots, x, y, higher)
     for spot in spots:
         _error_bars(svg, spot, x, y, key)
     for index, spot in enumerate(spots):
         title = one_line(spot.title)
-        parent = svg if standalone else SubElement(svg, "a", {"href": f"#{spot.row.anchor}", "aria-label": title})
+        link = {"href": f"#{spot.row.anchor}", "data-row": spot.row.anchor, "aria-label": title}
+        parent = svg if standalone else SubElement(svg, "a", link)
         name = "point dominated" if index in beaten else "point"
         mark = _mark(parent, key.shape(spot.row.cell.runtime), x(spot.x), y(spot.y), 6.0)
         mark.set("class", f"{name} {key.colour(spot.row.cell.method)}")
@@ -91,29 +133,66 @@ def swatch(colour: str, shape: str) -> str:
     return tostring(svg, encoding="unicode")
 
 
-def strips(latency: Latency, say: Say) -> str:
+def spark(latency: Latency) -> str:
+    """The samples of the rounds that count as one small histogram: whether they have one peak, two, or a long tail."""
+    width, height = 64, 16
+    samples = np.concatenate([np.asarray(each.samples_ms) for each in latency.rounds if each.counts])
+    low, high = _middle_range(samples)
+    counts, _ = np.histogram(np.clip(samples, low, high), bins=24, range=(low, high))
+    svg = Element("svg", {"viewBox": f"0 0 {width} {height}", "class": "spark", "aria-hidden": "true"})
+    heights = [float(c) for c in counts / counts.max() * (height - 1)]
+    SubElement(svg, "path", {"d": _steps(heights, 0, width, height), "class": "bars"})
+    return tostring(svg, encoding="unicode")
+
+
+def _middle_range(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """What a histogram spans: all but the extremes, and never nothing."""
+    low, high = (float(value) for value in np.percentile(samples, [0.5, 99]))
+    return (low, high) if high > low else (low * 0.99, high * 1.01 or 1.0)
+
+
+def strips(latency: Latency, language: str) -> str:
     """A histogram of each round's samples over one common axis, its median marked."""
     lane, width, left = 22, 360, 64
     samples = [np.asarray(each.samples_ms) for each in latency.rounds]
-    low, high = np.percentile(np.concatenate(samples), [0.5, 99])
-    low, high = (low, high) if high > low else (low * 0.99, high * 1.01 or 1.0)
-    axis = Scale(float(low), float(high), left, width - 12)
+    low, high = _middle_range(np.concatenate(samples))
+    axis = Scale(low, high, left, width - 12)
     height = lane * len(samples) + 26
-    svg = _svg(width, height, say("strip.label", count=str(len(samples))), standalone=False)
+    say = _Say(language, live=True)
+    svg = _svg(width, height, standalone=False)
+    say.on(svg, "aria-label", "strip.label", count=str(len(samples)))
     svg.set("class", "chart strip")
     for index, (round_, values) in enumerate(zip(latency.rounds, samples, strict=True)):
         floor = lane * (index + 1)
-        _text(svg, say("strip.round", number=str(index + 1)), left - 8, floor - 4, "label end")
+        say.on(_text(svg, left - 8, floor - 4, "label end"), "text", "strip.round", number=str(index + 1))
         counts, _ = np.histogram(np.clip(values, low, high), bins=48, range=(low, high))
         path = _steps([float(c) for c in counts / max(counts.max(), 1) * (lane - 5)], axis.start, axis.end, floor)
         SubElement(svg, "path", {"d": path, "class": "bars" if round_.counts else "bars out"})
         at = _px(axis(min(max(round_.median_ms, low), high)))
         tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
         SubElement(tick, "title").text = f"{numbers.number(round_.median_ms)} ms"
-    _text(svg, say("unit.ms", value="").strip(), left - 8, height - 8, "label end")
+    say.on(_text(svg, left - 8, height - 8, "label end"), "text", "strip.unit")
     for value, label in _ticks(axis):
-        _text(svg, label, axis(value), height - 8, "label middle")
+        _text(svg, axis(value), height - 8, "label middle", label)
     return tostring(svg, encoding="unicode")
+
+
+@dataclass(frozen=True)
+class _Say:
+    """Writes messages onto elements; ``live``: with what the page needs to say them in its other language."""
+
+    language: str
+    live: bool
+
+    def on(self, element: Element, attribute: str, key: str, **arguments: str) -> None:
+        """Say a message in an attribute, or as the ``text`` of the element."""
+        message = Message(key, arguments)
+        if attribute == "text":
+            element.text = said(self.language, message)
+        else:
+            element.set(attribute, said(self.language, message))
+        if self.live:
+            element.set("data-say-in", as_json({attribute: message}))
 
 
 @dataclass(frozen=True)
@@ -121,6 +200,7 @@ class _Spot:
     """One row as a point with its intervals."""
 
     row: Row
+    unit: str
     x: float
     y: float
     across: tuple[float, float]
@@ -129,15 +209,17 @@ class _Spot:
     higher: bool
 
     @classmethod
-    def of(cls, row: Row) -> _Spot:
-        latency, quality = row.cell.latency_ms, row.cell.quality
-        assert latency is not None
+    def of(cls, row: Row, cost: Cost) -> _Spot:
+        known, quality = cost.of(row), row.cell.quality
+        assert known is not None
         assert quality is not None
+        value, interval = known
         return cls(
             row,
-            latency.p50,
+            cost.unit,
+            value,
             quality.value,
-            latency.interval or (latency.p50, latency.p50),
+            interval or (value, value),
             quality.interval or (quality.value, quality.value),
             quality.metric,
             quality.higher_is_better,
@@ -151,13 +233,17 @@ class _Spot:
     @property
     def title(self) -> str:
         cell = self.row.cell
-        latency = f"{numbers.number(self.x, self.across)} ms {numbers.bracket(self.x, self.across)}"
-        quality = f"{summary.metric(self.metric)} {numbers.number(self.y, self.up)} {numbers.bracket(self.y, self.up)}"
-        return f"{cell.method} · {cell.runtime}: {latency}, {quality}"
+        cost = f"{numbers.number(self.x, self.across)} {self.unit} {_bracket(self.x, self.across)}".rstrip()
+        quality = f"{summary.metric(self.metric)} {numbers.number(self.y, self.up)} {_bracket(self.y, self.up)}"
+        return f"{cell.method} · {cell.runtime}: {cost}, {quality}".rstrip()
 
 
-def _svg(width: float, height: float, label: str, standalone: bool) -> Element:
-    attributes = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": one_line(label), "class": "chart"}
+def _bracket(value: float, interval: tuple[float, float]) -> str:
+    return "" if interval[0] == interval[1] else numbers.bracket(value, interval)
+
+
+def _svg(width: float, height: float, standalone: bool) -> Element:
+    attributes = {"viewBox": f"0 0 {width} {height}", "role": "img", "class": "chart"}
     if not standalone:
         return Element("svg", attributes)
     size = {"width": str(round(width * 1.3)), "height": str(round(height * 1.3))}
@@ -167,17 +253,15 @@ def _svg(width: float, height: float, label: str, standalone: bool) -> Element:
     return svg
 
 
-def _axes(svg: Element, x: Scale, y: Scale, x_title: str, y_title: str) -> None:
+def _axes(svg: Element, x: Scale, y: Scale) -> None:
     bottom, right = FRAME.y + FRAME.height, FRAME.x + FRAME.width
     for value, label in _ticks(y):
         SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(y(value))}H{_px(right)}", "class": "grid"})
-        _text(svg, label, FRAME.x - 7, y(value) + 4, "label end")
+        _text(svg, FRAME.x - 7, y(value) + 4, "label end", label)
     for value, label in _ticks(x):
         SubElement(svg, "path", {"d": f"M{_px(x(value))} {_px(FRAME.y)}V{_px(bottom)}", "class": "grid"})
-        _text(svg, label, x(value), bottom + 17, "label middle")
+        _text(svg, x(value), bottom + 17, "label middle", label)
     SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(FRAME.y)}V{_px(bottom)}H{_px(right)}", "class": "axis"})
-    _text(svg, x_title, right, bottom + 37, "title end")
-    _text(svg, y_title, 4, FRAME.y - 8, "title")
 
 
 def _front(svg: Element, spots: Sequence[_Spot], x: Scale, y: Scale, higher: bool) -> set[int]:
@@ -205,7 +289,7 @@ def _labels(svg: Element, named: Sequence[_Spot], spots: Sequence[_Spot], x: Sca
         box = place_label(width, 13, (x(spot.x), y(spot.y)), taken, FRAME, gap=11)
         if box:
             taken.append(box)
-            _text(svg, spot.label, box.x, box.y + 10.5, "name")
+            _text(svg, box.x, box.y + 10.5, "name", spot.label)
 
 
 def _front_boxes(kept: Sequence[_Spot], x: Scale, y: Scale) -> list[Box]:
@@ -228,7 +312,7 @@ def _legend(svg: Element, key: Key, top: float) -> None:
             mark = _mark(svg, "circle" if method else key.shape(name), column + 6, y, 6.0)
             mark.set("class", f"point {key.colour(name) if method else 'm0'}")
             text = one_line(name)
-            _text(svg, text if len(text) < 26 else text[:25] + "…", column + 20, y + 4, "name")
+            _text(svg, column + 20, y + 4, "name", text if len(text) < 26 else text[:25] + "…")
 
 
 def _mark(parent: Element, shape: str, x: float, y: float, radius: float) -> Element:
@@ -271,8 +355,10 @@ def _steps(heights: Sequence[float], start: float, end: float, floor: float) -> 
     return "".join(parts) + f"V{_px(floor)}Z"
 
 
-def _text(svg: Element, text: str, x: float, y: float, classes: str) -> None:
-    SubElement(svg, "text", {"x": _px(x), "y": _px(y), "class": classes}).text = text
+def _text(svg: Element, x: float, y: float, classes: str, text: str = "") -> Element:
+    element = SubElement(svg, "text", {"x": _px(x), "y": _px(y), "class": classes})
+    element.text = text
+    return element
 
 
 def _ticks(axis: Scale) -> list[tuple[float, str]]:

@@ -128,6 +128,11 @@ def _beyond(what: What, ratio: float | None, threshold: float) -> dict[What, boo
     return {what: ratio > 1}
 
 
+def changed(found: Comparison) -> list[Change]:
+    """The cells that changed in anything, the worst first."""
+    return sorted((change for change in found.changes if change.signs), key=lambda change: -len(change.regressions))
+
+
 # --- as Markdown, for a pull request ----------------------------------------------------------------------------------
 
 
@@ -143,12 +148,11 @@ def _lines(found: Comparison) -> Iterator[str]:
     if not found.same_machine:
         yield ""
         yield "The runs come from different machines: speed and memory are not compared."
-    changed = sorted((c for c in found.changes if c.signs), key=lambda c: -len(c.regressions))
-    if changed:
+    if lines := changed(found):
         yield ""
         yield "| cell | change | speed | weights | RAM | quality |"
         yield "| --- | --- | --- | --- | --- | --- |"
-        yield from map(_line, changed)
+        yield from map(_line, lines)
     for title, ids in (("Only before", found.only_before), ("Only after", found.only_after)):
         if ids:
             yield ""
@@ -162,10 +166,17 @@ def _line(change: Change) -> str:
         told += f": {escape(shorten(change.after.reason))}"
     speed = numbers.ratio(change.speed.speedup, change.speed.interval) if change.speed else numbers.DASH
     quality = numbers.difference(change.quality.value, change.quality.interval) if change.quality else numbers.DASH
-    cells = [escape(shorten(change.after.id)), told, speed, _size(change.weights), _size(change.ram), quality]
+    cells = [
+        escape(shorten(change.after.id)),
+        told,
+        speed,
+        change_of_size(change.weights),
+        change_of_size(change.ram),
+        quality,
+    ]
     return f"| {' | '.join(cells)} |"
 
 
-def _size(ratio: float | None) -> str:
-    """How the size changed, after over before."""
+def change_of_size(ratio: float | None) -> str:
+    """How a size changed, after over before, in percent."""
     return f"{100 * (1 / ratio - 1):+.1f} %".replace("-", numbers.MINUS) if ratio else numbers.DASH

@@ -10,44 +10,75 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.report import charts, numbers, palette, summary
-from harness.report.charts import Key
+from harness.report import charts, live, numbers, palette, picks, summary
+from harness.report import compare as comparing
+from harness.report.charts import COSTS, Key
+from harness.report.coverage import coverage
 from harness.report.effects import effects
 from harness.report.runtimes import runtimes
-from harness.report.table import COLUMNS, Row, Table, zstd_bytes
-from harness.report.text import visible
+from harness.report.table import COLUMNS, Row, Table
+from harness.report.text import one_line, visible
 from harness.report.words import HtmlVoice
 from harness.results import Results, Status
 from harness.stats import Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+#: The script, part by part; each is functions and classes, the last one begins.
+SCRIPT = ("words", "numbers", "stats", "state", "rows", "table", "picks", "charts", "cell", "export", "main")
+
+LANGUAGES = {"en": "English", "ru": "Русский"}
+
 #: Glyphs beside the words of statuses, so that neither colour nor language is needed.
 GLYPHS = {Status.OK: "✓", Status.DIVERGED: "!", Status.UNSUPPORTED: "○", Status.SKIPPED: "–"}
 FAILED = "✕"
 
 
-def render_html(results: Results, table: Table) -> str:
-    """The page in the language of the results."""
+def render_html(results: Results, table: Table, before: Results | None = None) -> str:
+    """The page, in the language of the results until its reader chooses another; ``before``: what it is compared with."""
     say = HtmlVoice(results.language)
     key = Key(table.names("method"), table.names("runtime"))
+    environment = _environment(say)
+    row, cards = environment.get_template("row.html.jinja"), environment.get_template("cards.html.jinja")
+    detail = environment.get_template("detail.html.jinja")
+
+    def row_markup(each: Row) -> str:
+        return Markup(row.render(row=each))
+
+    def cards_markup(each: Row) -> str:
+        return Markup(cards.render(row=each, cell=each.cell))
+
+    def detail_markup(each: Row, content: str = "") -> str:
+        return Markup(detail.render(row=each, cards=content))
+
+    inline = live.inline(table)
+    packed = [(row_markup(each) + detail_markup(each), cards_markup(each)) for each in table.rows[inline:]]
     style = "\n".join([palette.page(), _source("style.css"), charts.STYLE])
-    script = _source("script.js")
-    return (
-        _environment(say)
-        .get_template("index.html.jinja")
-        .render(
-            results=results,
-            table=table,
-            key=key,
-            panels=_panels(table, key, say),
-            columns=COLUMNS,
-            runtimes=runtimes(table),
-            style=Markup(style),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            baseline=" ".join(results.baseline[name] for name in ("runtime", "method") if name in results.baseline),
-        )
+    script = "\n".join(['"use strict";', "(() => {", *(_source(f"page/{name}.js") for name in SCRIPT), "})();"])
+    return environment.get_template("index.html.jinja").render(
+        results=results,
+        env=results.environment,
+        languages=LANGUAGES,
+        table=table,
+        key=key,
+        panels=_panels(table, key, results.language),
+        costs=_costs(table),
+        comparison=before and _comparison(before, results),
+        coverage=coverage(table),
+        columns=COLUMNS,
+        all_columns=(*COLUMNS, "spark"),
+        shown_columns=live.shown_columns(table),
+        baselines=tuple(dict.fromkeys((row.cell.method, row.cell.runtime) for row in table.rows)),
+        inline=inline,
+        row_markup=row_markup,
+        detail_markup=lambda each: detail_markup(each, cards_markup(each)),
+        runtimes=runtimes(table),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=Markup(live.as_script(live.page_data(results, table))),
+        packed=Markup(live.pack(*zip(*packed, strict=True))) if packed else None,
+        baseline=" ".join(results.baseline[name] for name in ("runtime", "method") if name in results.baseline),
     )
 
 
@@ -70,6 +101,7 @@ def _environment(say: HtmlVoice) -> Environment:
         "bracket": numbers.bracket,
         "megabytes": numbers.megabytes,
         "difference": numbers.difference,
+        "line": one_line,
         "pairs": lambda values: ", ".join(f"{name} = {value}" for name, value in values.items()),
     }
     environment.globals |= {
@@ -77,12 +109,14 @@ def _environment(say: HtmlVoice) -> Environment:
         "numbers": numbers,
         "summary": summary,
         "swatch": lambda colour, shape: Markup(charts.swatch(colour, shape)),
-        "strips": lambda latency: Markup(charts.strips(latency, say)),
+        "strips": lambda latency: Markup(charts.strips(latency, say.language)),
+        "spark": lambda latency: Markup(charts.spark(latency)),
         "glyph": lambda status: GLYPHS.get(status, FAILED),
-        "sort_values": sort_values,
         "tone": tone,
         "effects": effects,
+        "change_of_size": comparing.change_of_size,
     }
+    environment.globals["ui"] = environment.get_template("macros.html.jinja").module
     return environment
 
 
@@ -91,32 +125,34 @@ def _shown(value: Any) -> Any:
     return type(value)(visible(value)) if isinstance(value, str) else value
 
 
-def _panels(table: Table, key: Key, say: HtmlVoice) -> list[dict[str, Any]]:
-    """The first glance: for each group with measurements its sentences and its chart."""
+def _panels(table: Table, key: Key, language: str) -> list[dict[str, Any]]:
+    """The first glance: for each group with measurements its sentences, its picks and its charts."""
     findings = {finding.group.name: finding for finding in summary.findings(table)}
     return [
         {
+            "index": index,
             "group": group,
             "finding": findings.get(group.name),
-            "chart": Markup(charts.pareto(group, key, say, standalone=False)) if charts.plotted(group) else None,
+            "picks": picks.picks(group),
+            "charts": {
+                cost: Markup(charts.pareto(group, key, language, standalone=False, cost=cost))
+                for cost in COSTS
+                if charts.plotted(group, cost)
+            },
         }
-        for group in table.groups
+        for index, group in enumerate(table.groups)
         if group.measured
     ]
 
 
-def sort_values(row: Row) -> dict[str, float | None]:
-    """The raw numbers that columns are sorted by; rows without one come last in both directions."""
-    cell = row.cell
-    return {
-        "weights": cell.weights_bytes,
-        "zstd": zstd_bytes(cell),
-        "cpu_ms": row.latency_on("cpu"),
-        "gpu_ms": cell.latency_ms.p50 if cell.latency_ms and cell.device != "cpu" else None,
-        "ram": cell.ram_bytes,
-        "vram": cell.vram_bytes,
-        "quality": cell.quality.value if cell.quality else None,
-    }
+def _costs(table: Table) -> list[str]:
+    """What quality can be held against in any group."""
+    return [cost for cost in COSTS if any(charts.plotted(group, cost) for group in table.groups)]
+
+
+def _comparison(before: Results, after: Results) -> dict[str, Any]:
+    found = comparing.compare(before, after)
+    return {"before": before, "found": found, "changed": comparing.changed(found)}
 
 
 def tone(row: Row, column: str) -> str:

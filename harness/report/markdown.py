@@ -71,13 +71,12 @@ def render_charts(table: Table, key: Key, language: str) -> dict[str, str]:
     """File name -> SVG, for every group with something to draw; one group of a model keeps the model's bare name."""
     groups = [group for group in table.groups if charts.plotted(group)]
     models = [group.model for group in groups]
-    plain = Voice(language, str, str)
     files: dict[str, str] = {}
     for group in groups:
         name = f"pareto-{slug(group.model if models.count(group.model) == 1 else group.name)}"
         while f"{name}.svg" in files:
             name += "-"
-        files[f"{name}.svg"] = charts.pareto(group, key, plain, standalone=True) + "\n"
+        files[f"{name}.svg"] = charts.pareto(group, key, language, standalone=True) + "\n"
     return files
 
 

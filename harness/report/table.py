@@ -19,7 +19,7 @@ from harness.results import Cell, Results, Status
 from harness.stats import Comparison, Interval, Verdict
 
 #: The columns that a row may miss a value in.
-COLUMNS = ("weights", "zstd", "cpu_ms", "gpu_ms", "ram", "vram", "quality")
+COLUMNS = ("weights", "zstd", "cpu_ms", "gpu_ms", "ram", "vram", "energy", "quality")
 
 Key = tuple[object, ...]
 
@@ -190,7 +190,7 @@ def difference(cell: Cell, baseline: Cell) -> Difference | None:
     if not ours or not theirs or ours.metric != theirs.metric:
         return None
     change = ours.value - theirs.value
-    if ours.change is not None and ours.change_interval and _is_reference(baseline):
+    if ours.change is not None and ours.change_interval and is_reference(baseline):
         return _judged(change, ours.change_interval, higher_is_better=ours.higher_is_better)
     if not ours.interval or not theirs.interval:
         return Difference(change, None, None)
@@ -203,8 +203,8 @@ def _judged(change: float, interval: tuple[float, float], *, higher_is_better: b
     return Difference(change, interval, (change > 0) is higher_is_better if shown else None)
 
 
-def _is_reference(cell: Cell) -> bool:
-    """Whether it is the cell that every quality's change is against."""
+def is_reference(cell: Cell) -> bool:
+    """Whether a cell is the one that every change of quality is against."""
     return (cell.method, cell.runtime, cell.device) == ("original", "pytorch", "cpu")
 
 
@@ -217,6 +217,7 @@ def _missing(cell: Cell, siblings: Mapping[Key, list[Cell]]) -> dict[str, Messag
         "gpu_ms": cell.latency_ms if cell.device != "cpu" else None,
         "ram": cell.ram_bytes,
         "vram": cell.vram_bytes,
+        "energy": cell.energy_j,
         "quality": cell.quality,
     }
     others = [
@@ -231,7 +232,8 @@ def _missing(cell: Cell, siblings: Mapping[Key, list[Cell]]) -> dict[str, Messag
 
 
 def _why(column: str, cell: Cell) -> Message:
-    own = {"vram": cell.vram_reason, "quality": cell.quality_reason}.get(column) or cell.reason
+    reasons = {"vram": cell.vram_reason, "energy": cell.energy_reason, "quality": cell.quality_reason}
+    own = reasons.get(column) or cell.reason
     if own:
         return Message.verbatim(own)
     if column == "vram" and cell.device == "cpu":

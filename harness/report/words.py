@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from markupsafe import Markup
@@ -52,10 +53,56 @@ class Voice:
 
 
 class HtmlVoice(Voice):
-    """Messages as markup: arguments are escaped, names from outside cannot reorder their neighbours."""
+    """Messages as markup: arguments are escaped, names from outside cannot reorder their neighbours.
+
+    The page can say each of them in its other language, for its element carries the message's key (``data-say``), that of a
+    plural its count, and what fills a placeholder is an element of its own (``data-arg``). See ``templates/words.js``.
+    """
 
     def __init__(self, language: str) -> None:
         super().__init__(language, lambda text: str(Markup.escape(visible(text))), lambda text: f"<b>{text}</b>")
 
-    def _fill(self, text: str, arguments: Mapping[str, str], emphasise: bool) -> str:
-        return Markup(super()._fill(text, arguments, emphasise))
+    def __call__(self, key: str, count: int | None = None, **arguments: str) -> str:
+        """The message of a key as an element."""
+        return self._element(key, count, super().__call__(key, count, **arguments))
+
+    def message(self, message: Message, count: int | None = None, *, emphasise: bool = False) -> str:
+        """A message as an element."""
+        return self._element(message.key, count, super().message(message, count, emphasise=emphasise))
+
+    def workload(self, workload: Mapping[str, int]) -> str:
+        """As markup too: its parts are elements."""
+        return Markup(super().workload(workload))
+
+    def plain(self, key: str, **arguments: str) -> str:
+        """Text without an element, for where none can stand; ``attribute("text", ...)`` beside it keeps it live."""
+        return Markup.escape(visible(said(self.language, Message(key, arguments))))
+
+    def attribute(self, name: str, key: str, **arguments: str) -> str:
+        """An attribute that holds a message; the name ``text`` stands for an element's whole text and is left out."""
+        return self.attributes({name: Message(key, arguments)})
+
+    def attributes(self, messages: Mapping[str, Message]) -> str:
+        """Several such attributes, and what the page needs to say them in its other language."""
+        shown = {name: said(self.language, message) for name, message in messages.items() if name != "text"}
+        pairs = {**shown, "data-say-in": as_json(messages)}
+        return Markup(" ".join(f'{name}="{Markup.escape(visible(value))}"' for name, value in pairs.items()))
+
+    @staticmethod
+    def _element(key: str, count: int | None, text: str) -> str:
+        counted = "" if count is None else f' data-count="{count}"'
+        return Markup(f'<span data-say="{key}"{counted}>{text}</span>')
+
+    def _argument(self, name: str, value: str, emphasise: bool) -> str:
+        return f'<span data-arg="{name}">{super()._argument(name, value, emphasise)}</span>'
+
+
+def as_json(messages: Mapping[str, Message]) -> str:
+    """Messages by the attribute that holds each, for ``data-say-in``."""
+    live = {name: [message.key, message.arguments] for name, message in messages.items()}
+    return json.dumps(live, ensure_ascii=False, separators=(",", ":"))
+
+
+def said(language: str, message: Message) -> str:
+    """A message as plain text, its arguments as they are."""
+    return template(language, message.key).format_map(message.arguments)

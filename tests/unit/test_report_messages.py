@@ -9,7 +9,9 @@ from harness.report.words import HtmlVoice, Voice
 from harness.results import Status
 
 REPORT = Path(messages.__file__).parent
-SOURCES = "\n".join(p.read_text("utf-8") for p in [*REPORT.glob("*.py"), *(REPORT / "templates").iterdir()])
+SOURCES = "\n".join(
+    p.read_text("utf-8") for p in [*REPORT.glob("*.py"), *(p for p in (REPORT / "templates").rglob("*") if p.is_file())]
+)
 
 
 def placeholders(text: str) -> set[str]:

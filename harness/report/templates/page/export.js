@@ -1,0 +1,78 @@
+// The table as it is shown now, as a file: its rows, its order, its columns, its words.
+class Exports {
+  constructor(rows, words, state, table) {
+    Object.assign(this, { rows, words, state, table });
+    for (const button of document.querySelectorAll("button[data-export]")) {
+      button.addEventListener("click", () => this.save(button.dataset.export));
+    }
+  }
+
+  save(format) {
+    const text = { csv: () => this.csv(), json: () => this.json(), markdown: () => this.markdown(), latex: () => this.latex() }[format]();
+    const [kind, name] = { csv: ["text/csv", "csv"], json: ["application/json", "json"], markdown: ["text/markdown", "md"], latex: ["text/x-tex", "tex"] }[format];
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: kind }));
+    link.download = `results.${name}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  // What the columns say, row by row; a dash where nothing was measured, the status where the cell did not run.
+  lines() {
+    const columns = this.table.columns.filter((name) => name !== "spark");
+    const head = ["model", "method", "runtime", "device", "status", ...columns];
+    const line = (text) => text.replace(/\s+/g, " ").trim();
+    const lines = this.table.shown().map((row) => {
+      const element = this.rows.element(row);
+      const value = (column) => {
+        const cell = element.querySelector(`[data-column=${column}]`);
+        if (!cell) return DASH;
+        const copy = cell.cloneNode(true);
+        copy.querySelectorAll("small").forEach((small) => small.remove());
+        return line(copy.textContent) || DASH;
+      };
+      return [row.group.model, row.method, row.runtime, row.group.device, row.status, ...columns.map(value)].map(line);
+    });
+    return [head, lines];
+  }
+
+  json() {
+    const plain = ({ group, method, runtime, status, weights, zstd, latency, ram, vram, energy, quality, change }) => ({
+      model: group.model, method, runtime, device: group.device, workload: group.workload, status, weights_bytes: weights,
+      weights_zstd_bytes: zstd, latency_ms: latency, ram_bytes: ram, vram_bytes: vram, energy_j: energy, metric: group.metric,
+      quality, quality_change: change,
+    });
+    return `${JSON.stringify(this.table.shown().map(plain), null, 1)}\n`;
+  }
+
+  csv() {
+    const data = JSON.parse(this.json());
+    const flat = data.map(({ latency_ms: time, quality, quality_change: change, workload, ...rest }) => ({
+      ...rest, workload: Object.entries(workload).map(([name, value]) => `${name}=${value}`).join(";"),
+      latency_p50_ms: time?.[0], latency_low_ms: time?.[1], latency_high_ms: time?.[2],
+      quality: quality?.[0], quality_low: quality?.[1], quality_high: quality?.[2],
+      quality_difference: change?.[0], quality_difference_low: change?.[1], quality_difference_high: change?.[2],
+    }));
+    const names = Object.keys(flat[0] ?? { model: "" });
+    const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
+    const field = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+    const line = (values) => values.map((value) => field(String(inert(value) ?? ""))).join(",");
+    return [names, ...flat.map((row) => names.map((name) => row[name]))].map((values) => `${line(values)}\r\n`).join("");
+  }
+
+  markdown() {
+    const [head, lines] = this.lines();
+    const escaped = (text) => text.replace(/[\\|<>*_`[\]~&#]/g, (character) => `\\${character}`);
+    const line = (values) => `| ${values.map(escaped).join(" | ")} |`;
+    return `${[line(head), `|${" --- |".repeat(head.length)}`, ...lines.map(line)].join("\n")}\n`;
+  }
+
+  latex() {
+    const [head, lines] = this.lines();
+    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$", "−": "$-$", "—": "---", "\u202f": "\\,", "\u00a0": "~" };
+    const escaped = (text) => text.replace(/[\\~^±×−—\u202f\u00a0]|[&%$#_{}]/g, (character) => special[character] ?? `\\${character}`);
+    const line = (values) => `${values.map(escaped).join(" & ")} \\\\`;
+    const shape = "lllll" + "r".repeat(head.length - 5);
+    return ["% needs \\usepackage{booktabs}", `\\begin{tabular}{${shape}}`, "\\toprule", line(head), "\\midrule", ...lines.map(line), "\\bottomrule", "\\end{tabular}", ""].join("\n");
+  }
+}

@@ -1,0 +1,62 @@
+"""What the page's script is given: every row with its raw numbers, and nothing that could end the element it stands in."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+
+from harness.report import live
+from harness.report.coverage import coverage
+from harness.report.table import build
+from harness.report.text import visible
+from harness.results import Status
+from tests.results_factory import HOSTILE, hostile, many, results
+
+
+def unpacked(text: str) -> Any:
+    return json.loads(gzip.decompress(base64.b64decode(text)))
+
+
+def test_the_data_hold_every_row_in_the_order_of_the_table() -> None:
+    run = results()
+    table = build(run)
+    data = live.page_data(run, table)["rows"]
+    assert data["anchor"] == [row.anchor for row in table.rows]
+    assert all(len(column) == len(table.rows) for column in data.values())
+    measured = [row.cell.latency_ms for row in table.rows]
+    assert [value and len(value) for value in data["latency"]] == [latency and 3 for latency in measured]
+
+
+def test_data_cannot_end_the_element_they_stand_in() -> None:
+    text = live.as_script(live.page_data(hostile(), build(hostile())))
+    assert "<" not in text
+    assert visible(HOSTILE) in json.loads(text)["rows"]["method"]
+
+
+def test_what_is_packed_comes_out_again_in_chunks() -> None:
+    rows = [f"<tr>{number}" for number in range(250)]
+    packed = json.loads(live.pack(rows, rows))
+    assert unpacked(packed["rows"]) == rows
+    assert [len(unpacked(chunk)) for chunk in packed["details"]] == [100, 100, 50]
+
+
+def test_only_a_long_table_is_packed() -> None:
+    assert live.inline(build(results())) == 32
+    assert live.inline(build(many(450))) == live.FIRST
+
+
+def test_columns_without_a_value_are_not_shown_at_first() -> None:
+    shown = live.shown_columns(build(results()))
+    assert {"vram", "gpu_ms", "energy"}.isdisjoint(shown)
+    assert {"weights", "cpu_ms", "quality", "spark"} <= set(shown)
+
+
+def test_the_map_has_a_place_for_every_row_and_says_where_the_matrix_has_none() -> None:
+    table = build(results())
+    maps = coverage(table)
+    places = [row for each in maps for _, line in each.lines for row in line]
+    assert sum(row is not None for row in places) == len(table.rows)
+    assert None in places
+    assert any(row and row.cell.status is Status.CRASHED for row in places)
