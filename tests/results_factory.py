@@ -121,15 +121,17 @@ def wrap(
 
 
 def many(rows: int) -> Results:
-    """A long table: like the first, with as many methods as it takes."""
+    """A long table: groups of ninety rows, each a model with ten settings of every method on every runtime."""
     draw = random.Random(11)
     cells = []
     for number in range(rows):
-        model = list(MODELS)[number * len(MODELS) // rows]
-        method, runtime = list(EFFECTS)[number % len(EFFECTS)]
+        group, place = divmod(number, 90)
+        model = list(MODELS)[group % len(MODELS)]
+        method, runtime = list(EFFECTS)[place % len(EFFECTS)]
+        setting = method if place < len(EFFECTS) else f"{method}-{place // len(EFFECTS)}"
+        names = {"model": f"{model}-{group}", "method": setting}
         cell = _cell(model, method, runtime, 3, draw)
-        name = method if number % (rows // len(MODELS)) < len(EFFECTS) else f"{method}-{number}"
-        cells.append(cell.model_copy(update={"method": name, "id": cell.id.replace(f"/{method}/", f"/{name}/")}))
+        cells.append(cell.model_copy(update={**names, "id": "/".join([*names.values(), *cell.id.split("/")[2:]])}))
     return wrap(cells)
 
 

@@ -135,13 +135,13 @@ def swatch(colour: str, shape: str) -> str:
 
 def spark(latency: Latency) -> str:
     """The samples of the rounds that count as one small histogram: whether they have one peak, two, or a long tail."""
-    width, height = 64, 16
+    width, height, bar = 60, 16, 3
     samples = np.concatenate([np.asarray(each.samples_ms) for each in latency.rounds if each.counts])
     low, high = _middle_range(samples)
-    counts, _ = np.histogram(np.clip(samples, low, high), bins=24, range=(low, high))
+    counts, _ = np.histogram(np.clip(samples, low, high), bins=width // bar, range=(low, high))
     svg = Element("svg", {"viewBox": f"0 0 {width} {height}", "class": "spark", "aria-hidden": "true"})
-    heights = [float(c) for c in counts / counts.max() * (height - 1)]
-    SubElement(svg, "path", {"d": _steps(heights, 0, width, height), "class": "bars"})
+    heights = _pixels(counts, height - 1)
+    SubElement(svg, "path", {"d": _steps(heights, bar, 0, height), "class": "bars"})
     return tostring(svg, encoding="unicode")
 
 
@@ -153,7 +153,8 @@ def _middle_range(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 def strips(latency: Latency, language: str) -> str:
     """A histogram of each round's samples over one common axis, its median marked."""
-    lane, width, left = 22, 360, 64
+    lane, left, bar = 22, 64, 6
+    width = left + 48 * bar + 12
     samples = [np.asarray(each.samples_ms) for each in latency.rounds]
     low, high = _middle_range(np.concatenate(samples))
     axis = Scale(low, high, left, width - 12)
@@ -166,7 +167,7 @@ def strips(latency: Latency, language: str) -> str:
         floor = lane * (index + 1)
         say.on(_text(svg, left - 8, floor - 4, "label end"), "text", "strip.round", number=str(index + 1))
         counts, _ = np.histogram(np.clip(values, low, high), bins=48, range=(low, high))
-        path = _steps([float(c) for c in counts / max(counts.max(), 1) * (lane - 5)], axis.start, axis.end, floor)
+        path = _steps(_pixels(counts, lane - 5), bar, left, floor)
         SubElement(svg, "path", {"d": path, "class": "bars" if round_.counts else "bars out"})
         at = _px(axis(min(max(round_.median_ms, low), high)))
         tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
@@ -347,12 +348,17 @@ _CORNERS = {
 }
 
 
-def _steps(heights: Sequence[float], start: float, end: float, floor: float) -> str:
-    width = (end - start) / len(heights)
-    parts = [f"M{_px(start)} {_px(floor)}"]
-    for index, height in enumerate(heights):
-        parts.append(f"V{_px(floor - height)}H{_px(start + width * (index + 1))}")
-    return "".join(parts) + f"V{_px(floor)}Z"
+def _pixels(counts: npt.NDArray[np.int64], height: int) -> list[int]:
+    """Heights of bars in whole pixels, the tallest ``height``; what was counted at all is at least one high."""
+    shares = counts / max(counts.max(), 1)
+    return [max(round(float(share) * height), int(share > 0)) for share in shares]
+
+
+def _steps(heights: Sequence[int], width: int, left: float, floor: float) -> str:
+    """The outline of bars. Whole and relative pixels: a report holds it for every round of thousands of cells."""
+    rises = [after - before for before, after in pairwise([0, *heights, 0])]
+    bars = "".join(f"{f'v{-rise}' if rise else ''}h{width}" for rise in rises[:-1])
+    return f"M{_px(left)} {_px(floor)}{bars}V{_px(floor)}Z"
 
 
 def _text(svg: Element, x: float, y: float, classes: str, text: str = "") -> Element:

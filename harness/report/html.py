@@ -52,7 +52,16 @@ def render_html(results: Results, table: Table, before: Results | None = None) -
         return Markup(detail.render(row=each, cards=content))
 
     inline = live.inline(table)
-    packed = [(row_markup(each) + detail_markup(each), cards_markup(each)) for each in table.rows[inline:]]
+    rest = table.rows[inline:]
+    panels = _panels(table, key, results.language)
+    maps = Markup(environment.get_template("maps.html.jinja").render(coverage=coverage(table)))
+    data: dict[str, Any] = live.page_data(results, table)
+    packed = None
+    if rest:
+        data = {"packed": live.packed(data)}
+        drawn = {panel["index"]: panel["charts"] for panel in panels}
+        shown = [row_markup(each) + detail_markup(each) for each in rest]
+        packed = Markup(live.pack(shown, [cards_markup(each) for each in rest], drawn, maps))
     style = "\n".join([palette.page(), _source("style.css"), charts.STYLE])
     script = "\n".join(['"use strict";', "(() => {", *(_source(f"page/{name}.js") for name in SCRIPT), "})();"])
     return environment.get_template("index.html.jinja").render(
@@ -61,10 +70,10 @@ def render_html(results: Results, table: Table, before: Results | None = None) -
         languages=LANGUAGES,
         table=table,
         key=key,
-        panels=_panels(table, key, results.language),
+        panels=panels,
         costs=_costs(table),
         comparison=before and _comparison(before, results),
-        coverage=coverage(table),
+        maps=maps,
         columns=COLUMNS,
         all_columns=(*COLUMNS, "spark"),
         shown_columns=live.shown_columns(table),
@@ -76,8 +85,8 @@ def render_html(results: Results, table: Table, before: Results | None = None) -
         style=Markup(style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=Markup(live.as_script(live.page_data(results, table))),
-        packed=Markup(live.pack(*zip(*packed, strict=True))) if packed else None,
+        data=Markup(live.as_script(data)),
+        packed=packed,
         baseline=" ".join(results.baseline[name] for name in ("runtime", "method") if name in results.baseline),
     )
 

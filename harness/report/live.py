@@ -68,16 +68,14 @@ def inline(table: Table) -> int:
     return len(table.rows) if len(table.rows) <= INLINE else FIRST
 
 
-def pack(rows: Sequence[str], details: Sequence[str]) -> str:
-    """Markup of the rows behind the first ones, and of their details in chunks, compressed, as one JSON text."""
+def pack(rows: Sequence[str], details: Sequence[str], charts: dict[int, dict[str, str]], maps: str) -> str:
+    """Markup of a long table, compressed, as one JSON text: what is seen at once, and in chunks the details of its rows.
+
+    ``rows`` and ``details`` are those behind the first ones, ``charts`` by group and cost, ``maps`` those of the coverage.
+    """
     chunks = [list(details[at : at + CHUNK]) for at in range(0, len(details), CHUNK)]
-    packed = {
-        "first": FIRST,
-        "size": CHUNK,
-        "rows": _packed(list(rows)),
-        "details": [_packed(chunk) for chunk in chunks],
-    }
-    return json.dumps(packed)
+    seen = {"rows": list(rows), "charts": charts, "maps": maps}
+    return json.dumps({"first": FIRST, "size": CHUNK, "seen": packed(seen), "details": list(map(packed, chunks))})
 
 
 def as_script(data: Any) -> str:
@@ -85,8 +83,10 @@ def as_script(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _packed(parts: list[str]) -> str:
-    return base64.b64encode(gzip.compress(json.dumps(parts).encode(), 9, mtime=0)).decode()
+def packed(data: Any) -> str:
+    """JSON, compressed, as text."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def _group(group: Group) -> dict[str, Any]:

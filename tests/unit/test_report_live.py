@@ -37,8 +37,8 @@ def test_data_cannot_end_the_element_they_stand_in() -> None:
 
 def test_what_is_packed_comes_out_again_in_chunks() -> None:
     rows = [f"<tr>{number}" for number in range(250)]
-    packed = json.loads(live.pack(rows, rows))
-    assert unpacked(packed["rows"]) == rows
+    packed = json.loads(live.pack(rows, rows, {0: {"latency": "<svg>"}}, "<table>"))
+    assert unpacked(packed["seen"]) == {"rows": rows, "charts": {"0": {"latency": "<svg>"}}, "maps": "<table>"}
     assert [len(unpacked(chunk)) for chunk in packed["details"]] == [100, 100, 50]
 
 

@@ -16,11 +16,11 @@ class Charts {
   draw(matching) {
     if (this.choice) this.choice.value = this.state.get("against");
     for (const figure of document.querySelectorAll("figure.pareto")) {
-      const wanted = figure.querySelector(`template[data-cost="${this.state.get("against")}"]`);
-      const shown = figure.querySelector(".drawn");
-      if (shown.dataset.cost !== this.state.get("against")) {
-        shown.dataset.cost = this.state.get("against");
-        if (wanted) shown.replaceChildren(wanted.content.cloneNode(true));
+      const shown = figure.querySelector(".drawn"), cost = this.state.get("against");
+      if (shown.dataset.cost !== cost) {
+        shown.dataset.cost = cost;
+        const drawn = this.rows.seen ? this.rows.seen.charts[figure.dataset.group][cost] : this.#kept(figure, cost);
+        if (drawn) shown.innerHTML = drawn;
         else shown.replaceChildren(this.words.element("chart.none"));
         this.words.translate(shown);
       }
@@ -29,6 +29,10 @@ class Charts {
         link.classList.toggle("off", !matching.has(this.rows.byAnchor.get(link.dataset.row)));
       }
     }
+  }
+
+  #kept(figure, cost) {
+    return [...figure.querySelectorAll("template")].find((template) => template.dataset.cost === cost)?.innerHTML;
   }
 
   #point(event) {

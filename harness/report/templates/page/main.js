@@ -1,6 +1,7 @@
 // The page begins as the server wrote it, readable without script; from here on it follows its reader.
 const start = async () => {
-  const data = JSON.parse(document.getElementById("page-data").textContent);
+  let data = JSON.parse(document.getElementById("page-data").textContent);
+  if (data.packed) data = await inflate(data.packed);
   const root = document.documentElement;
   root.classList.add("js");
   const words = new Words(data.words, data.language);

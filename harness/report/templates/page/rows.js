@@ -17,17 +17,18 @@ class Rows {
     this.details = new Map();
   }
 
-  // Where most rows are packed: [[row, ...], ...] in chunks, and the details in chunks of their own.
+  // Of a long table most is packed: what is seen at once, and the details in chunks.
   async unpack(script) {
     if (!script) return;
     this.packed = JSON.parse(script.textContent);
-    this.markup = await inflate(this.packed.rows);
+    this.seen = await inflate(this.packed.seen);
+    document.querySelector(".maps").innerHTML = this.seen.maps;
   }
 
   element(row) {
     if (!row.element) {
       const made = document.createElement("template");
-      made.innerHTML = this.markup[row.index - this.packed.first];
+      made.innerHTML = this.seen.rows[row.index - this.packed.first];
       this.words.translate(made.content);
       [row.element, row.detail] = made.content.children;
     }
