@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from harness import report
 from tests.results_factory import many
@@ -64,7 +64,7 @@ def _visits(browser: Browser, page: Path) -> list[tuple[float, float, float]]:
         context = browser.new_context()
         opened = context.new_page()
         opened.goto(page.as_uri())
-        opened.wait_for_function("document.querySelector('form.filters output')?.textContent")
+        expect(opened.locator("form.filters output")).not_to_be_empty(timeout=30_000)  # the script has begun
         ready = opened.evaluate(READY)
         painted = opened.evaluate(PAINTED)
         filtered = statistics.median(opened.evaluate(FILTERED))

@@ -25,7 +25,7 @@ from harness.stats import Verdict
 TEMPLATES = Path(__file__).parent / "templates"
 
 #: The script, part by part; each is functions and classes, the last one begins.
-SCRIPT = ("words", "numbers", "stats", "state", "rows", "table", "picks", "charts", "cell", "export", "main")
+SCRIPT = ("words", "numbers", "stats", "state", "rows", "table", "picks", "charts", "panels", "cell", "export", "main")
 
 LANGUAGES = {"en": "English", "ru": "Русский"}
 

@@ -13,21 +13,20 @@ class Charts {
     });
   }
 
-  draw(matching) {
+  draw(panel, matching) {
     if (this.choice) this.choice.value = this.state.get("against");
-    for (const figure of document.querySelectorAll("figure.pareto")) {
-      const shown = figure.querySelector(".drawn"), cost = this.state.get("against");
-      if (shown.dataset.cost !== cost) {
-        shown.dataset.cost = cost;
-        const drawn = this.rows.seen ? this.rows.seen.charts[figure.dataset.group][cost] : this.#kept(figure, cost);
-        if (drawn) shown.innerHTML = drawn;
-        else shown.replaceChildren(this.words.element("chart.none"));
-        this.words.translate(shown);
-      }
-      for (const link of shown.querySelectorAll("a[data-row]")) {
-        link.querySelector("title")?.remove(); // the tip says it, at once and to the keyboard too
-        link.classList.toggle("off", !matching.has(this.rows.byAnchor.get(link.dataset.row)));
-      }
+    const figure = panel.querySelector("figure.pareto"), shown = figure.querySelector(".drawn"), cost = this.state.get("against");
+    if (!shown) return;
+    if (shown.dataset.cost !== cost) {
+      shown.dataset.cost = cost;
+      const drawn = this.rows.seen ? this.rows.seen.charts[figure.dataset.group][cost] : this.#kept(figure, cost);
+      if (drawn) shown.innerHTML = drawn;
+      else shown.replaceChildren(this.words.element("chart.none"));
+      this.words.translate(shown);
+    }
+    for (const link of shown.querySelectorAll("a[data-row]")) {
+      link.querySelector("title")?.remove(); // the tip says it, at once and to the keyboard too
+      link.classList.toggle("off", !matching.has(this.rows.byAnchor.get(link.dataset.row)));
     }
   }
 

@@ -23,7 +23,11 @@ const start = async () => {
   for (const select of document.querySelectorAll("select[name=language], select[name=theme]")) {
     select.addEventListener("change", () => state.set({ [select.name]: select.value }));
   }
-  let picked = "", followed = null;
+  const panels = new Panels((panel) => {
+    charts.draw(panel, table.matching);
+    picks.draw(panel);
+  });
+  let followed = null;
   const draw = () => {
     const [language, theme] = [state.get("language"), state.get("theme")];
     if (Object.hasOwn(data.words, language) && language !== words.language) {
@@ -35,10 +39,8 @@ const start = async () => {
     document.querySelector("select[name=language]").value = words.language;
     document.querySelector("select[name=theme]").value = theme;
     table.draw();
-    charts.draw(table.matching);
-    const limits = [...LIMITS, "language"].map((name) => state.get(name)).join();
-    if (limits !== picked) picks.draw();
-    picked = limits;
+    picks.drawLimits();
+    panels.drawAgain();
     cell.draw();
     const row = rows.byAnchor.get(state.row);
     if (row && followed !== state.row) {

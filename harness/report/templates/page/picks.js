@@ -34,7 +34,7 @@ class Picks {
     return text === "" || Number.isNaN(Number(text)) ? Infinity : Number(text);
   }
 
-  draw() {
+  drawLimits() {
     for (const name of LIMITS) {
       const slider = this.form.elements[name], limit = this.limit(name), scale = this.scales[name];
       slider.closest("label").hidden = name !== "loss" && !scale;
@@ -44,10 +44,13 @@ class Picks {
       const shown = limit === Infinity ? this.words.element("limits.any") : this.words.element(unit, { value: name === "loss" ? String(limit) : number(limit) });
       slider.closest("label").querySelector("output").replaceChildren(shown);
     }
-    for (const place of document.querySelectorAll(".picks[data-group]")) this.#drawGroup(place, this.rows.groups[place.dataset.group]);
   }
 
-  #drawGroup(place, group) {
+  draw(panel) {
+    const place = panel.querySelector(".picks"), group = this.rows.groups[place.dataset.group];
+    const asked = [...LIMITS, "language"].map((name) => this.state.get(name)).join();
+    if (place.dataset.asked === asked) return;
+    place.dataset.asked = asked;
     const { fastest, smallest, balanced, candidates, left } = this.choose(group);
     const lines = [["fastest", fastest], ["smallest", smallest], ["balanced", balanced]].map(([name, pick]) => this.#line(name, pick));
     place.replaceChildren(...lines);

@@ -33,8 +33,8 @@ class Table {
 
   fits(row) {
     const wanted = (name) => this.state.get(name);
-    const values = { ...row, model: row.group.model, device: row.group.device };
-    if (!FILTERS.every((name) => !wanted(name) || values[name] === wanted(name))) return false;
+    const value = (name) => (name === "model" || name === "device" ? row.group[name] : row[name]);
+    if (!FILTERS.every((name) => !wanted(name) || value(name) === wanted(name))) return false;
     const text = wanted("find").toLowerCase();
     return !text || `${row.group.model} ${row.key} ${row.status}`.toLowerCase().includes(text);
   }
