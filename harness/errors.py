@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -49,3 +52,9 @@ class BuildFailed(EnvironmentProblem):
 
 class SourceError(HarnessError):
     """A model or a data set could not be fetched; its cells become ``convert-failed`` rows."""
+
+
+def did_you_mean(word: Any, known: Sequence[str]) -> str:
+    """A cure: the nearest valid name if one is near, else all of them."""
+    near = get_close_matches(str(word), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"

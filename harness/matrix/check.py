@@ -7,8 +7,9 @@ from typing import Any
 
 from harness import tasks, zoo
 from harness.catalog import Catalog
+from harness.errors import did_you_mean
 from harness.matrix import source
-from harness.matrix.document import Location, Mistake, did_you_mean, dotted
+from harness.matrix.document import Location, Mistake, dotted
 from harness.matrix.expand import idle_includes
 from harness.matrix.formats import doable
 from harness.matrix.spec import Matrix, Model, Workload

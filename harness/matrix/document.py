@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import yaml
@@ -80,12 +79,6 @@ def _render(document: Document, mark: Mark, mistake: Mistake) -> str:
     if mistake.cure:
         text += f"\n  cure: {mistake.cure}"
     return text
-
-
-def did_you_mean(word: Any, known: Sequence[str]) -> str:
-    """A cure: the nearest valid name if one is near, else all of them."""
-    near = get_close_matches(str(word), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
 
 
 def dotted(location: Location) -> str:

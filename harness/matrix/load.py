@@ -9,9 +9,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.catalog import Catalog
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.matrix import check
-from harness.matrix.document import Document, Location, MatrixError, Mistake, did_you_mean, dotted, read
+from harness.matrix.document import Document, Location, MatrixError, Mistake, dotted, read
 from harness.matrix.spec import Matrix
 
 

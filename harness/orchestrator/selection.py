@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness import results
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.matrix import spec
-from harness.matrix.document import did_you_mean
 from harness.matrix.expand import Cell, workload_name
 
 

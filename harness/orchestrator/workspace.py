@@ -13,9 +13,8 @@ from pathlib import Path
 
 from harness import results
 from harness.catalog import Catalog, load_catalog
-from harness.errors import EnvironmentProblem, Exit, UsageError
+from harness.errors import EnvironmentProblem, Exit, UsageError, did_you_mean
 from harness.matrix import load, source, spec
-from harness.matrix.document import did_you_mean
 from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan, Planner
 from harness.orchestrator import engines, estimate, machine, progress, selftest, sources

@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.matrix.document import MatrixError, Mistake, did_you_mean, read
+from harness.errors import did_you_mean
+from harness.matrix.document import MatrixError, Mistake, read
 
 
 def told(text: str) -> str:
