@@ -87,7 +87,7 @@ def compare(before: Results, after: Results, threshold: float = 0.05) -> Compari
 
 def load(text: str, inside: str = "reports/results.json") -> Results:
     """Results of a file, or of ``inside`` at a git revision. Raises UsageError where there are none of this schema."""
-    if Path(text).exists():
+    if Path(text).is_file():
         content = Path(text).read_bytes()
     else:
         shown = subprocess.run(["git", "show", f"{text}:{inside}"], capture_output=True, check=False)
