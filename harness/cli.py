@@ -224,21 +224,25 @@ def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: 
 @main.command()
 @_out_option
 @click.option("--to", "site", default="site", show_default=True, type=click.Path(path_type=Path, file_okay=False))
-def publish(out: Path, site: Path) -> None:
-    """Write the report as a static site, ready for any web host.
+@click.option(
+    "--history", "newest", default=20, show_default=True, type=click.IntRange(1), help="Runs in the history, at most."
+)
+@click.option("--url", default="", metavar="BASE", help="Where the site will be: makes the links of its feed absolute.")
+def publish(out: Path, site: Path, newest: int, url: str) -> None:
+    """Write the report as a static site, ready for any web host, with the history of the runs that git holds.
 
     \b
     examples:
       harness publish
-      harness publish --to public
+      harness publish --to public --history 50 --url https://example.org/report
     """
     from harness.matrix.spec import json_schema as matrix_schema
-    from harness.report.site import publish as write
+    from harness.report import site as publishing
     from harness.results import json_schema as results_schema
 
     schemas = {"matrix.schema.json": matrix_schema(), "results.schema.json": results_schema()}
-    files = write(out, site, schemas)
-    click.echo(f"wrote {len(files)} files into {site}", err=True)
+    made = publishing.publish(out, site, schemas, newest, url)
+    click.echo(f"wrote {len(made.files)} files into {site}; {publishing.described(made.history)}", err=True)
 
 
 @main.command()
