@@ -172,6 +172,10 @@ def test_dashes_stay_as_many_and_as_long_as_they_are(text: str) -> None:
     assert written == ["-" if dash == "-" else "---" for dash in text if dash != "a"]
 
 
+def test_two_commas_are_no_quote() -> None:
+    assert latex.escape("a,,b") == "a,{},b"
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
