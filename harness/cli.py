@@ -189,23 +189,62 @@ def compare(before: str, after: str, threshold: float, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("run", metavar="[RESULTS]", default="reports/results.json")
+@click.option(
+    "--format", "format_", default="markdown", show_default=True,
+    type=click.Choice(["csv", "json", "markdown", "latex"]), help="Of what is written.",
+)  # fmt: skip
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only the cells of this model; may be repeated.")
+@click.option(
+    "--columns", default="", metavar="A,B", help="Only these columns, in this order; by default the usual ones."
+)
+@click.option("--out", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write into this file.")
+def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: Path | None) -> None:
+    """Write the table of results as CSV, JSON, Markdown or LaTeX. RESULTS: a results file, or a git revision that holds one.
+
+    CSV and JSON have the columns of results.csv. Markdown and LaTeX have numbers as the report prints them, in the columns
+    model, method, runtime, device, workload, weights, zstd, cpu_ms, gpu_ms, speed, ram, vram, quality and status.
+
+    \b
+    examples:
+      harness export --format latex --model minilm-ner --out table.tex
+      harness export --format csv --columns id,latency_p50_ms,weights_bytes
+    """
+    from harness.report import compare as comparing
+    from harness.report.export import export as exporting
+
+    wanted = [name.strip() for name in columns.split(",") if name.strip()]
+    text = exporting(comparing.load(run), format_, models, wanted)
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode("utf-8"))  # as bytes: the line ends of CSV are CR LF on every system
+    click.echo(f"wrote {file}", err=True)
+
+
+@main.command()
 @_out_option
 @click.option("--to", "site", default="site", show_default=True, type=click.Path(path_type=Path, file_okay=False))
-def publish(out: Path, site: Path) -> None:
-    """Write the report as a static site, ready for any web host.
+@click.option(
+    "--history", "newest", default=20, show_default=True, type=click.IntRange(1), help="Runs in the history, at most."
+)
+@click.option("--url", default="", metavar="BASE", help="Where the site will be: makes the links of its feed absolute.")
+def publish(out: Path, site: Path, newest: int, url: str) -> None:
+    """Write the report as a static site, ready for any web host, with the history of the runs that git holds.
 
     \b
     examples:
       harness publish
-      harness publish --to public
+      harness publish --to public --history 50 --url https://example.org/report
     """
     from harness.matrix.spec import json_schema as matrix_schema
-    from harness.report.site import publish as write
+    from harness.report import site as publishing
     from harness.results import json_schema as results_schema
 
     schemas = {"matrix.schema.json": matrix_schema(), "results.schema.json": results_schema()}
-    files = write(out, site, schemas)
-    click.echo(f"wrote {len(files)} files into {site}", err=True)
+    made = publishing.publish(out, site, schemas, newest, url)
+    click.echo(f"wrote {len(made.files)} files into {site}; {publishing.described(made.history)}", err=True)
 
 
 @main.command()

@@ -5,7 +5,6 @@ Speeds and memory are compared only where both runs come from the same machine; 
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from typing import Literal
 
 from harness import stats
 from harness.errors import UsageError
-from harness.report import numbers
+from harness.report import numbers, revisions
 from harness.report.markdown import escape, shorten
 from harness.report.table import Difference, compare_speed, difference, size_ratio
 from harness.results import SCHEMA_VERSION, Cell, Results, Status, parse
 
 What = Literal["status", "speed", "weights", "ram", "quality"]
 
+THRESHOLD = 0.05  # relative change of size, memory or speed that counts, unless another one is asked for
 SIGNIFICANT = 0.05  # of p-values, after Holm's correction over all cells of the comparison
 WORDS: Mapping[What, tuple[str, str]] = {  # for the better, for the worse
     "status": ("works again", "broken"),
@@ -61,12 +61,20 @@ class Comparison:
     threshold: float
 
     @property
+    def counts(self) -> dict[tuple[What, bool], int]:
+        """How many cells changed in what, for the better (True) and for the worse, in the order of ``WORDS``."""
+        found = Counter(sign for change in self.changes for sign in change.signs.items())
+        return {
+            (what, better): found[what, better] for what in WORDS for better in (True, False) if found[what, better]
+        }
+
+    @property
     def regressed(self) -> list[Change]:
         """The cells that got worse in anything."""
         return [change for change in self.changes if change.regressions]
 
 
-def compare(before: Results, after: Results, threshold: float = 0.05) -> Comparison:
+def compare(before: Results, after: Results, threshold: float = THRESHOLD) -> Comparison:
     """Compare cells by their ids; a relative change of size, memory or speed counts from ``threshold`` on.
 
     A speed must differ significantly besides (Welch on the logs of round medians, Holm over all cells), a quality by an
@@ -87,13 +95,13 @@ def compare(before: Results, after: Results, threshold: float = 0.05) -> Compari
 
 def load(text: str, inside: str = "reports/results.json") -> Results:
     """Results of a file, or of ``inside`` at a git revision. Raises UsageError where there are none of this schema."""
-    if Path(text).exists():
+    if Path(text).is_file():
         content = Path(text).read_bytes()
     else:
-        shown = subprocess.run(["git", "show", f"{text}:{inside}"], capture_output=True, check=False)
-        if shown.returncode:
+        shown = revisions.content(text, inside)
+        if shown is None:
             raise UsageError(f"{text} is neither a file nor a git revision with {inside}", "name a results.json")
-        content = shown.stdout
+        content = shown
     found = parse(content)
     if found is None:
         raise UsageError(
@@ -142,8 +150,7 @@ def as_markdown(found: Comparison) -> str:
 
 
 def _lines(found: Comparison) -> Iterator[str]:
-    counts = Counter(WORDS[what][not better] for change in found.changes for what, better in change.signs.items())
-    told = ", ".join(f"{count} {word}" for pair in WORDS.values() for word in pair if (count := counts[word]))
+    told = ", ".join(f"{count} {WORDS[what][not better]}" for (what, better), count in found.counts.items())
     yield f"**{len(found.changes)} cells compared: {told or 'no change'}** (threshold {found.threshold:.0%})"
     if not found.same_machine:
         yield ""

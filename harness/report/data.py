@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from harness.report.table import Row, Table, zstd_bytes
@@ -19,20 +20,20 @@ def as_json(results: Results) -> str:
     return _NUMBERS.sub(lambda found: "".join(found[0].split()), results.model_dump_json(indent=1)) + "\n"
 
 
-def as_csv(table: Table) -> str:
-    """One line a cell, units in the names of columns; what was not measured is empty. RFC 4180."""
-    lines = [_flat(row) for row in table.rows]
+def as_csv(table: Table, columns: Sequence[str] | None = None) -> str:
+    """One line a cell with all its fields, or only ``columns``; what was not measured is empty. RFC 4180."""
+    lines = [{column: _inert(value) for column, value in fields(row).items()} for row in table.rows]
+    names = columns or (list(lines[0]) if lines else ["id"])
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(lines[0]) if lines else ["id"], lineterminator="\r\n")
+    writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(lines)
     return out.getvalue()
 
 
-def _flat(row: Row) -> dict[str, Any]:
-    return {
-        column: _inert(value) for part in (_identity, _speed, _memory, _quality, _origin) for column, value in part(row)
-    }
+def fields(row: Row) -> dict[str, Any]:
+    """A cell's values on one level, units in the names of columns; what was not measured is None."""
+    return dict(pair for part in (_identity, _speed, _memory, _quality, _origin) for pair in part(row))
 
 
 def _inert(value: Any) -> Any:

@@ -18,7 +18,6 @@ from harness.report.table import Row, Table
 from harness.report.text import one_line, slug
 from harness.report.words import Voice
 from harness.results import Cell, Results, Status
-from harness.stats import Interval
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 200  # characters of a reason or a name in a table cell
@@ -112,7 +111,7 @@ def _latency(rows: Iterable[Row], *, cpu: bool) -> str:
     for row in rows:
         latency = row.cell.latency_ms
         if latency and (row.cell.device == "cpu") is cpu:
-            text = _measured(latency.p50, latency.interval)
+            text = numbers.measured(latency.p50, latency.interval)
             return f"~~{text}~~" if row.cell.status is Status.DIVERGED else text
     return numbers.DASH
 
@@ -121,11 +120,7 @@ def _quality(row: Row) -> str:
     quality = row.cell.quality
     if quality is None:
         return numbers.DASH
-    return f"{escape(summary.metric(quality.metric))} {_measured(quality.value, quality.interval)}"
-
-
-def _measured(value: float, interval: Interval | None) -> str:
-    return f"{numbers.number(value, interval)} {numbers.margin(value, interval)}".strip()
+    return f"{escape(summary.metric(quality.metric))} {numbers.measured(quality.value, quality.interval)}"
 
 
 @dataclass(frozen=True)
@@ -172,9 +167,14 @@ def shorten(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown and HTML show as it is, also inside a table cell."""
-    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
+    """Text from outside that Markdown and HTML show as it is, also inside a table cell."""
+    return literal(one_line(text))
+
+
+def literal(line: str) -> str:
+    """One line without anything that Markdown or HTML would read as markup; its spaces stay what they are."""
+    marked = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", marked)
 
 
 def fence(text: str) -> str:

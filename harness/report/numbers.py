@@ -60,6 +60,11 @@ def margin(value: float, interval: Interval | None) -> str:
     return f"±{THIN}{fixed(half_width(value, interval), decimals(value, interval))}"
 
 
+def measured(value: float, interval: Interval | None) -> str:
+    """``21.6 ± 0.2``: a number with its margin; bare without an interval."""
+    return f"{number(value, interval)} {margin(value, interval)}".strip()
+
+
 def bracket(value: float, interval: Interval, *, signed: bool = False) -> str:
     """``[1.9, 2.3]``, to the same decimals as the value it belongs to."""
     return _bracket(interval, decimals(value, interval), signed=signed)

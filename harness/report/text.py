@@ -7,6 +7,7 @@ import unicodedata
 
 #: Control, format and surrogate characters: they hide, reorder or break text. Joiners stay.
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_NOT_XML = {"\ufffe", "\uffff"}  # nor can an SVG or a feed hold these
 _KEPT = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}
 
 
@@ -14,7 +15,12 @@ def visible(text: str) -> str:
     """``text`` with every control and direction mark written out, such as ``\\u202e``."""
     if text.isprintable():
         return text
-    return "".join(f"\\u{ord(c):04x}" if c not in _KEPT and unicodedata.category(c) in _UNSAFE else c for c in text)
+    return "".join(f"\\u{ord(c):04x}" if _hides(c) else c for c in text)
+
+
+def _hides(character: str) -> bool:
+    unsafe = unicodedata.category(character) in _UNSAFE and character not in _KEPT
+    return unsafe or character in _NOT_XML
 
 
 def one_line(text: str) -> str:

@@ -60,6 +60,7 @@ def test_every_key_that_is_used_exists() -> None:
 def test_every_key_is_used() -> None:
     quoted = set(re.findall(r'"([a-z0-9_.-]+)"', SOURCES))
     prefixes = set(re.findall(r'"([a-z]+\.)" ~', SOURCES)) | set(re.findall(r'f"([a-z]+[.-][a-z-]*)\{', SOURCES))
+    prefixes |= set(re.findall(r"`([a-z]+\.)\$\{", SOURCES))
     unused = set(messages.catalogue("en")) - quoted
     assert {key for key in unused if not key.startswith(tuple(prefixes))} == set()
 
@@ -75,6 +76,8 @@ def test_a_plural_needs_its_count() -> None:
 
 def test_html_arguments_are_escaped_and_numbers_set_in_bold() -> None:
     say = HtmlVoice("en")
-    assert say("missing.own-row", device="<b>\u202e") == "measured on &lt;b&gt;\\u202e, in a row of its own"
+    argument = '<span data-arg="device">&lt;b&gt;\\u202e</span>'
+    expected = f'<span data-say="missing.own-row">measured on {argument}, in a row of its own</span>'
+    assert say("missing.own-row", device="<b>\u202e") == expected
     message = messages.Message.of("ratio.smaller", ratio="2.1× [1.9, 2.3]")
-    assert say.message(message, emphasise=True) == "<b>2.1×</b> [1.9, 2.3] smaller"
+    assert "<b>2.1×</b> [1.9, 2.3]</span> smaller" in say.message(message, emphasise=True)

@@ -24,6 +24,9 @@ PARTS = {
     "results.csv",
     "matrix.schema.json",
     "results.schema.json",
+    "history.html",
+    "history.json",
+    "feed.xml",
     ".nojekyll",
 }
 
@@ -41,7 +44,7 @@ def names(site: Path) -> set[str]:
     return {path.name for path in site.iterdir()}
 
 
-def test_the_site_holds_the_report_its_data_and_the_schemas(site: Path) -> None:
+def test_the_site_holds_the_report_its_data_its_history_and_the_schemas(site: Path) -> None:
     assert names(site) >= PARTS
     assert any(name.endswith(".svg") for name in names(site))
 
@@ -52,8 +55,9 @@ def test_the_schemas_are_those_of_the_code(site: Path) -> None:
 
 
 def test_every_link_leads_to_a_file_beside_it_so_that_any_host_and_any_path_will_do(site: Path) -> None:
-    page, text = ((site / name).read_text("utf-8") for name in ("index.html", "README.md"))
-    links = {*re.findall(r'(?:href|src)="([^"#]+)"', page), *re.findall(r"\]\(([^)#]+)\)", text)}
+    pages = "".join((site / name).read_text("utf-8") for name in ("index.html", "history.html", "feed.xml"))
+    text = (site / "README.md").read_text("utf-8")
+    links = {*re.findall(r'(?:href|src)="([^"#]+)', pages), *re.findall(r"\]\(([^)#]+)\)", text)}
     assert links
     assert links <= names(site)
 

@@ -1,0 +1,181 @@
+"""The runs of a site, as git's history of its results holds them, and every cell's numbers from run to run."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.report import revisions
+from harness.report.compare import Comparison, compare
+from harness.results import SCHEMA_VERSION, Cell, Results, parse
+
+#: Runs of a site, the newest included.
+NEWEST = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, when it ended, and the commit that published it; None where no commit holds it."""
+
+    results: Results
+    when: datetime  # UTC
+    revision: str | None
+
+    @classmethod
+    def of(cls, results: Results, revision: str | None = None) -> Run | None:
+        """A run of these results; None where they are of another schema, or of no known time."""
+        when = _moment(results.created_at)
+        return (
+            cls(results, when, revision) if when and _major(results.schema_version) == _major(SCHEMA_VERSION) else None
+        )
+
+    @property
+    def identity(self) -> uuid.UUID:
+        """The same wherever and however often the run is published: a version 5 UUID of its time and machine."""
+        return uuid.uuid5(uuid.NAMESPACE_OID, f"compression-matrix run {self.when.isoformat()} {self.host}")
+
+    @property
+    def anchor(self) -> str:
+        """The run's id in the page."""
+        return f"r-{self.identity.hex[:12]}"
+
+    @property
+    def date(self) -> str:
+        """When it ended, for people."""
+        return f"{self.when:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def host(self) -> str:
+        """The fingerprint of its machine."""
+        return self.results.environment.host
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """Its cells by their ids."""
+        return {cell.id: cell for cell in self.results.cells}
+
+
+@dataclass(frozen=True)
+class History:
+    """At least one run, newest first."""
+
+    runs: tuple[Run, ...]
+    unreadable: int = 0  # commits whose results are of another schema, or none at all
+    committed: bool = False  # whether git holds any version of the results
+    shallow: bool = False  # whether git holds its newest commits only
+
+    @property
+    def newest(self) -> Run:
+        """The run that the site's report shows."""
+        return self.runs[0]
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison | None, ...]:
+        """Of each run with the one before it; None of the oldest, which has none before it."""
+        pairs = zip(self.runs, self.runs[1:], strict=False)
+        return (*(compare(before.results, after.results) for after, before in pairs), None)
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """Every cell of any run by its id, as the newest run that has it knows it; those of the newest run first."""
+        found: dict[str, Cell] = {}
+        for run in self.runs:
+            for id, cell in run.cells.items():
+                found.setdefault(id, cell)
+        return found
+
+
+def collect(file: Path, newest: int = NEWEST) -> History:
+    """The run in a results file and the earlier ones that git holds of it, at most ``newest`` together.
+
+    A run that several commits hold (drawn again, say) counts once, as of the first of them. Outside a checkout the history
+    is the run of the file alone. Raises UsageError where the file itself holds no results of this schema.
+    """
+    current = _run(file.read_bytes(), None)
+    if current is None:
+        raise UsageError(
+            f"{file} holds no results of schema {SCHEMA_VERSION}", "run the matrix with this version first"
+        )
+    runs, unreadable = {current.identity: current}, 0
+    commits = revisions.of_file(file)
+    for revision in commits:
+        content = revisions.content(revision, f"./{file.name}", file.parent)
+        if content is None:  # the commit removed it
+            continue
+        run = _run(content, revision)
+        if run is None:
+            unreadable += 1
+        elif run.identity in runs:
+            runs[run.identity] = replace(runs[run.identity], revision=revision)
+        elif len(runs) == newest:
+            break
+        else:
+            runs[run.identity] = run
+    return History(tuple(runs.values()), unreadable, bool(commits), revisions.shallow(file.parent))
+
+
+def _run(content: bytes, revision: str | None) -> Run | None:
+    results = parse(content)
+    return Run.of(results, revision) if results else None
+
+
+def _major(version: str) -> str:
+    """What no reader of another number need understand; a version behind the point only adds what may be absent."""
+    return version.partition(".")[0]
+
+
+def _moment(text: str) -> datetime | None:
+    """The UTC of a time in ISO 8601, which is UTC where it names no zone; None where it is no time."""
+    try:
+        when = datetime.fromisoformat(text)
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def as_json(history: History) -> str:
+    """The runs, newest first, and for each cell its numbers in the same order; null where a run has none."""
+    data = {
+        "schema_version": "1.0",
+        "runs": [_facts(run) for run in history.runs],
+        "cells": {id: _series([run.cells.get(id) for run in history.runs]) for id in history.cells},
+    }
+    return json.dumps(data, separators=(",", ":")) + "\n"
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    environment = run.results.environment
+    return {
+        "created_at": run.results.created_at,
+        "revision": run.revision,
+        "source_revision": environment.source_revision,
+        "host": environment.host,
+        "cpu": environment.cpu,
+        "statuses": Counter(cell.status.value for cell in run.results.cells),
+    }
+
+
+def _series(cells: Sequence[Cell | None]) -> dict[str, Any]:
+    """One cell in each run. Qualities are those of its newest metric: numbers of different metrics make no series."""
+    metric = next((cell.quality.metric for cell in cells if cell and cell.quality), None)
+
+    def each(value: Callable[[Cell], Any]) -> list[Any]:
+        return [None if cell is None else value(cell) for cell in cells]
+
+    return {
+        "status": each(lambda cell: cell.status.value),
+        "latency_p50_ms": each(lambda cell: cell.latency_ms and cell.latency_ms.p50),
+        "latency_interval_ms": each(lambda cell: cell.latency_ms and cell.latency_ms.interval),
+        "weights_bytes": each(lambda cell: cell.weights_bytes),
+        "ram_bytes": each(lambda cell: cell.ram_bytes),
+        "metric": metric,
+        "quality": each(lambda cell: cell.quality.value if cell.quality and cell.quality.metric == metric else None),
+    }
