@@ -202,6 +202,7 @@ def test_another_baseline_says_what_a_report_with_that_baseline_says(
     page = Opened(browser, reports["en"]).page
     page.locator("[name=baseline]").select_option("original onnxruntime")
     there = Opened(browser, reports["other"]).page
+    assert words(page, "table.cells caption") == words(there, "table.cells caption")
     assert words(page, "tr.row td, tr.row th small") == words(there, "tr.row td, tr.row th small")
 
 

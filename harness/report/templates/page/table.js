@@ -84,6 +84,8 @@ class Table {
     for (const control of this.form.elements) if (control.name) control.value = this.state.get(control.name);
     this.output.replaceChildren(this.words.element("table.shown", { shown: String(total), total: String(this.rows.all.length) }));
     this.none.hidden = total > 0;
+    const baseline = this.rows.all.find((row) => row.key === this.state.get("baseline"));
+    if (baseline) this.table.caption.querySelector("[data-arg=baseline]").textContent = `${baseline.runtime} ${baseline.method}`;
     this.pager.hidden = pages < 2;
     this.pager.querySelector("output").replaceChildren(this.words.element("pages.at", { page: String(page), pages: String(pages) }));
     const [before, after] = this.pager.querySelectorAll("button");
