@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.catalog import ROOT
+from harness.catalog import ROOT, load_catalog
 from harness.orchestrator.engines import Environment, Job, Limits, Outcome
 from harness.orchestrator.engines.docker import RUN_LABEL, DockerEngine, run_label
 from harness.orchestrator.images import LABEL
@@ -146,6 +146,22 @@ def test_an_init_is_the_first_process(report: dict[str, Any]) -> None:
 
 def test_the_arguments_are_those_of_the_contract(report: dict[str, Any]) -> None:
     assert report["arguments"] == ["--step", "/step", "--input", "probe=/inputs/probe"]
+
+
+def test_a_conversions_temporary_files_lie_on_the_disk_and_go_with_it(
+    engine: DockerEngine, probe: Environment, tmp_path: Path
+) -> None:
+    toolchain = replace(probe, image=load_catalog().images["toolchains/torch"])
+    program = """
+        import tempfile
+        from pathlib import Path
+        with tempfile.NamedTemporaryFile() as file:
+            Path("/step/out").write_text(file.name)
+    """
+    job = prepare(tmp_path, toolchain, program)
+    assert engine.run(job, lambda line: None).exit_code == 0
+    assert (job.step / "out").read_text().startswith("/step/tmp/")
+    assert not (job.step / "tmp").exists()
 
 
 def test_the_printed_command_repeats_the_step(engine: DockerEngine, probe: Environment, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import shlex
+import shutil
 import socket
 import threading
 from collections.abc import Callable
@@ -36,6 +37,7 @@ PIDS_LIMIT = 1024
 SHM_BYTES = 256 * 2**20
 LOG_SIZE = "64m"
 TMPFS = "rw,exec,nosuid,nodev,size=1g"
+SCRATCH = "tmp"  # of the step's folder
 USER_ID = 10001  # of the user ``matrix`` in the base image
 RUN_LABEL = f"{LABEL}.run"
 
@@ -150,8 +152,9 @@ class DockerEngine:
     def command(self, job: Job) -> str:
         """The ``docker run`` line with the same limits, mounts and arguments as ``run`` uses."""
         volumes = [word for mount in _mounts(job) for word in ("--volume", ":".join(mount))]
-        words = [*self._docker_run(job.limits, job.device), *volumes, job.environment.reference, *_arguments(job)]
-        return shlex.join(words)
+        scratch = [word for name, value in _scratch(job).items() for word in ("--env", f"{name}={value}")]
+        start = [*self._docker_run(job.limits, job.device), *scratch, *volumes]
+        return shlex.join([*start, job.environment.reference, *_arguments(job)])
 
     def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
         """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
@@ -187,6 +190,7 @@ class DockerEngine:
 
     def _run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         """The container is inspected before it is removed, and removed whatever happens."""
+        (job.step / SCRATCH).mkdir(exist_ok=True)
         _hand_over(job.step, self._user())
         container = self._create(job)
         running = Running(partial(self._kill, container))
@@ -209,6 +213,7 @@ class DockerEngine:
             timer.cancel()
             self._running.discard(running)
             self._remove(container)
+            shutil.rmtree(job.step / SCRATCH, ignore_errors=True)
 
     def kill(self) -> None:
         """End the containers that run now, and the build."""
@@ -256,7 +261,7 @@ class DockerEngine:
             job.environment.reference,
             command=_arguments(job),
             user=self._user(),
-            environment=thread_variables(job.limits.cpus),
+            environment=thread_variables(job.limits.cpus) | _scratch(job),
             labels={RUN_LABEL: run_label(), f"{LABEL}.step": job.step.name},
             host_config=host,
         )
@@ -306,6 +311,11 @@ class DockerEngine:
 def _mounts(job: Job) -> list[tuple[str, str, str]]:
     inputs = [(str(path.resolve()), f"/inputs/{name}", "ro") for name, path in job.inputs.items()]
     return [(str(job.step.resolve()), "/step", "rw"), *inputs]
+
+
+def _scratch(job: Job) -> dict[str, str]:
+    """Conversions write copies of their models: onto the disk, for /tmp is memory and counts against the step's limit."""
+    return {"TMPDIR": f"/step/{SCRATCH}"} if job.environment.image.kind == "toolchains" else {}
 
 
 def _arguments(job: Job) -> list[str]:
