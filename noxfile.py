@@ -121,7 +121,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the harness, native tools and images; or what is named: -- overhead, native, image_sizes, bert_large."""
+    """Measure the harness, native tools and images; or what is named: -- overhead, native, image_sizes, bert_large, peers."""
     install(session)
     for name in session.posargs or ("overhead", "native", "image_sizes"):
         session.run("python", f"benchmarks/{name}.py", **WAIT)
