@@ -12,8 +12,8 @@ variables, and no daemon stands between a process and the kernel's account of it
 - ours once more without its restarts of ``VmHWM``, for the kernel's mark of the whole process (``peers/marked.py``).
 
 Where they differ clearly, it is for their default launcher, which spins on a processor of the measured process, and for the
-Optimum model that wraps each call; ours shows no difference to the bare loop. Both are right about RAM, each of its own process, and
-theirs holds PyTorch as well; figures and reasons are in ``docs/methodology.md``, "Beside optimum-benchmark".
+Optimum model that wraps each call; ours shows no difference to the bare loop. Both are right about RAM, each of its own
+process, and theirs holds PyTorch as well; figures and reasons are in ``docs/methodology.md``, "Beside optimum-benchmark".
 
 A process beside which others took more than 10 % of the machine's time is run again, three times at most.
 """
