@@ -122,6 +122,6 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the harness, native tools and images; or what is named, such as -- report_page: see benchmarks/."""
-    install(session)
+    install(session, "test")  # the page is measured in the browser of the tests, with the rows that they make
     for name in session.posargs or ("overhead", "native", "image_sizes"):
-        session.run("python", f"benchmarks/{name}.py", **WAIT)
+        session.run("python", f"benchmarks/{name}.py", env={"PYTHONPATH": "."}, **WAIT)

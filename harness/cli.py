@@ -328,7 +328,6 @@ def doctor(work: Path, engine: str, as_json: bool) -> None:
 
     Exit codes: 0 a run could start; 3 it could not.
     """
-    from harness.errors import Exit
     from harness.orchestrator import doctor as examination
 
     findings = examination.examine(work, engine)

@@ -348,7 +348,6 @@ def _bare(dataset: str) -> str:
 
 def describe(step: Step) -> dict[str, Any]:
     """The content of ``step.json``."""
-    threads = (
-        1 if step.kind == "evaluate" else step.cpus
-    )  # several evaluations run side by side; their time is not measured
+    # Several evaluations run side by side, and their time is not measured.
+    threads = 1 if step.kind == "evaluate" else step.cpus
     return {"kind": step.kind, "spec": dict(step.spec), "seed": step.seed, "threads": threads}

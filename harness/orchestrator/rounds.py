@@ -52,9 +52,10 @@ def extra(plan: Plan, store: Store) -> list[Step]:
     measure = plan.matrix.measure
     cells = [_Cell.of(planned, store) for planned in plan.wanted]
     budget_s = measure.extra_share * sum(cell.planned_s for cell in cells) - sum(cell.extra_s for cell in cells)
+    needy = [(need, cell) for cell in cells if cell.next and (need := cell.unsure(measure.spread))]
     found = []
-    for cell in sorted(cells, key=lambda cell: -cell.unsure(measure.spread)):
-        if cell.next and cell.unsure(measure.spread) and cell.round_s <= budget_s:
+    for _, cell in sorted(needy, key=lambda pair: -pair[0]):
+        if cell.next and cell.round_s <= budget_s:
             budget_s -= cell.round_s
             found.append(plan.steps[cell.next])
     return found

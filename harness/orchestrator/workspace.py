@@ -128,7 +128,9 @@ def run(workspace: Workspace, display: progress.Kind) -> Exit:
         lock.release()
     made = _collect(workspace, pass_)
     before = results.read(workspace.out / "results.json")
-    if not pass_.ran and before is not None and _same(before, made) and (workspace.out / "index.html").exists():
+    if not pass_.ran and before is not None and before.cells == made.cells:  # the same run, drawn again
+        made = made.model_copy(update={"created_at": before.created_at})
+    if not pass_.ran and before is not None and before == made and (workspace.out / "index.html").exists():
         shown.say(
             f"nothing to do: all {len(workspace.plan.wanted)} cells are measured, {workspace.out / 'index.html'} is up to date"
         )
@@ -195,10 +197,6 @@ def _collect(workspace: Workspace, pass_: Run) -> results.Results:
         {cell: choice.record for cell, choice in workspace.choices.items()},
     )
     return collector.results(workspace.matrix_file.read_text("utf-8"))
-
-
-def _same(before: results.Results, after: results.Results) -> bool:
-    return before.model_copy(update={"created_at": after.created_at}) == after
 
 
 def _summary(made: results.Results, out: Path) -> str:

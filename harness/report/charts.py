@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from harness.report import numbers, palette, summary
 from harness.report.messages import Message
-from harness.report.plot import Box, Scale, front, place_label, scale
+from harness.report.plot import Box, Scale, front, place_label, px, scale
 from harness.report.table import Group, Row
 from harness.report.text import one_line
 from harness.report.words import as_json, said
@@ -169,7 +169,7 @@ def strips(latency: Latency, language: str) -> str:
         counts, _ = np.histogram(np.clip(values, low, high), bins=48, range=(low, high))
         path = _steps(_pixels(counts, lane - 5), bar, left, floor)
         SubElement(svg, "path", {"d": path, "class": "bars" if round_.counts else "bars out"})
-        at = _px(axis(min(max(round_.median_ms, low), high)))
+        at = px(axis(min(max(round_.median_ms, low), high)))
         tick = SubElement(svg, "path", {"d": f"M{at} {floor - lane + 3}V{floor}", "class": "median"})
         SubElement(tick, "title").text = f"{numbers.number(round_.median_ms)} ms"
     say.on(_text(svg, left - 8, height - 8, "label end"), "text", "strip.unit")
@@ -257,12 +257,12 @@ def _svg(width: float, height: float, standalone: bool) -> Element:
 def _axes(svg: Element, x: Scale, y: Scale) -> None:
     bottom, right = FRAME.y + FRAME.height, FRAME.x + FRAME.width
     for value, label in _ticks(y):
-        SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(y(value))}H{_px(right)}", "class": "grid"})
+        SubElement(svg, "path", {"d": f"M{px(FRAME.x)} {px(y(value))}H{px(right)}", "class": "grid"})
         _text(svg, FRAME.x - 7, y(value) + 4, "label end", label)
     for value, label in _ticks(x):
-        SubElement(svg, "path", {"d": f"M{_px(x(value))} {_px(FRAME.y)}V{_px(bottom)}", "class": "grid"})
+        SubElement(svg, "path", {"d": f"M{px(x(value))} {px(FRAME.y)}V{px(bottom)}", "class": "grid"})
         _text(svg, x(value), bottom + 17, "label middle", label)
-    SubElement(svg, "path", {"d": f"M{_px(FRAME.x)} {_px(FRAME.y)}V{_px(bottom)}H{_px(right)}", "class": "axis"})
+    SubElement(svg, "path", {"d": f"M{px(FRAME.x)} {px(FRAME.y)}V{px(bottom)}H{px(right)}", "class": "axis"})
 
 
 def _front(svg: Element, spots: Sequence[_Spot], x: Scale, y: Scale, higher: bool) -> set[int]:
@@ -270,15 +270,15 @@ def _front(svg: Element, spots: Sequence[_Spot], x: Scale, y: Scale, higher: boo
     kept = front([(spot.x, spot.y) for spot in spots], higher)
     path = ""
     for spot in (spots[index] for index in kept):
-        path += f"H{_px(x(spot.x))}V{_px(y(spot.y))}" if path else f"M{_px(x(spot.x))} {_px(y(spot.y))}"
-    SubElement(svg, "path", {"d": f"{path}H{_px(FRAME.x + FRAME.width)}", "class": "front"})
+        path += f"H{px(x(spot.x))}V{px(y(spot.y))}" if path else f"M{px(x(spot.x))} {px(y(spot.y))}"
+    SubElement(svg, "path", {"d": f"{path}H{px(FRAME.x + FRAME.width)}", "class": "front"})
     return set(range(len(spots))) - set(kept)
 
 
 def _error_bars(svg: Element, spot: _Spot, x: Scale, y: Scale, key: Key) -> None:
-    left, right = (_px(x(v)) for v in spot.across)
-    low, high = (_px(y(v)) for v in spot.up)
-    path = f"M{left} {_px(y(spot.y))}H{right}M{_px(x(spot.x))} {low}V{high}"
+    left, right = (px(x(v)) for v in spot.across)
+    low, high = (px(y(v)) for v in spot.up)
+    path = f"M{left} {px(y(spot.y))}H{right}M{px(x(spot.x))} {low}V{high}"
     SubElement(svg, "path", {"d": path, "class": f"error {key.colour(spot.row.cell.method)}"})
 
 
@@ -318,8 +318,8 @@ def _legend(svg: Element, key: Key, top: float) -> None:
 
 def _mark(parent: Element, shape: str, x: float, y: float, radius: float) -> Element:
     if shape == "circle":
-        return SubElement(parent, "circle", {"cx": _px(x), "cy": _px(y), "r": _px(radius)})
-    corners = " ".join(f"{_px(x + radius * dx)},{_px(y + radius * dy)}" for dx, dy in _CORNERS[shape])
+        return SubElement(parent, "circle", {"cx": px(x), "cy": px(y), "r": px(radius)})
+    corners = " ".join(f"{px(x + radius * dx)},{px(y + radius * dy)}" for dx, dy in _CORNERS[shape])
     return SubElement(parent, "polygon", {"points": corners})
 
 
@@ -358,11 +358,11 @@ def _steps(heights: Sequence[int], width: int, left: float, floor: float) -> str
     """The outline of bars. Whole and relative pixels: a report holds it for every round of thousands of cells."""
     rises = [after - before for before, after in pairwise([0, *heights, 0])]
     bars = "".join(f"{f'v{-rise}' if rise else ''}h{width}" for rise in rises[:-1])
-    return f"M{_px(left)} {_px(floor)}{bars}V{_px(floor)}Z"
+    return f"M{px(left)} {px(floor)}{bars}V{px(floor)}Z"
 
 
 def _text(svg: Element, x: float, y: float, classes: str, text: str = "") -> Element:
-    element = SubElement(svg, "text", {"x": _px(x), "y": _px(y), "class": classes})
+    element = SubElement(svg, "text", {"x": px(x), "y": px(y), "class": classes})
     element.text = text
     return element
 
@@ -373,7 +373,3 @@ def _ticks(axis: Scale) -> list[tuple[float, str]]:
     places = [len(f"{value:.10f}".rstrip("0").partition(".")[2]) for value in values]
     shared = max(places, default=0)
     return [(at, numbers.fixed(at, own if axis.log else shared)) for at, own in zip(values, places, strict=True)]
-
-
-def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from harness.report import charts, live, numbers, palette, picks, summary
+from harness.report import charts, live, numbers, page, palette, picks, summary
 from harness.report import compare as comparing
 from harness.report.charts import COSTS, Key
 from harness.report.coverage import coverage
 from harness.report.effects import effects
 from harness.report.runtimes import runtimes
 from harness.report.table import COLUMNS, Row, Table
-from harness.report.text import one_line, visible
 from harness.report.words import HtmlVoice
-from harness.results import Results, Status
+from harness.results import Results
 from harness.stats import Verdict
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 #: The script, part by part; each is functions and classes, the last one begins.
 SCRIPT = ("words", "numbers", "stats", "state", "rows", "table", "picks", "charts", "panels", "cell", "export", "main")
 
 LANGUAGES = {"en": "English", "ru": "Русский"}
 
-#: Glyphs beside the words of statuses, so that neither colour nor language is needed.
-GLYPHS = {Status.OK: "✓", Status.DIVERGED: "!", Status.UNSUPPORTED: "○", Status.SKIPPED: "–"}
-FAILED = "✕"
-
 
 def render_html(results: Results, table: Table, before: Results | None = None) -> str:
     """The page, in the language of the results until its reader chooses another; ``before``: what it is compared with."""
-    say = HtmlVoice(results.language)
     key = Key(table.names("method"), table.names("runtime"))
-    environment = _environment(say)
-    row, cards = environment.get_template("row.html.jinja"), environment.get_template("cards.html.jinja")
-    detail = environment.get_template("detail.html.jinja")
-
-    def row_markup(each: Row) -> str:
-        return Markup(row.render(row=each))
-
-    def cards_markup(each: Row) -> str:
-        return Markup(cards.render(row=each, cell=each.cell))
-
-    def detail_markup(each: Row, content: str = "") -> str:
-        return Markup(detail.render(row=each, cards=content))
-
-    inline = live.inline(table)
-    rest = table.rows[inline:]
+    environment = _environment(HtmlVoice(results.language))
+    pieces = _Pieces(environment)
     panels = _panels(table, key, results.language)
     maps = Markup(environment.get_template("maps.html.jinja").render(coverage=coverage(table)))
-    data: dict[str, Any] = live.page_data(results, table)
-    packed = None
-    if rest:
+    inline = live.inline(table)
+    data, packed = live.page_data(results, table), None
+    if rest := table.rows[inline:]:
         data = {"packed": live.packed(data)}
         drawn = {panel["index"]: panel["charts"] for panel in panels}
-        shown = [row_markup(each) + detail_markup(each) for each in rest]
-        packed = Markup(live.pack(shown, [cards_markup(each) for each in rest], drawn, maps))
-    style = "\n".join([palette.page(), _source("style.css"), charts.STYLE])
-    script = "\n".join(['"use strict";', "(() => {", *(_source(f"page/{name}.js") for name in SCRIPT), "})();"])
+        shown = [pieces.row(row) + pieces.detail(row, "") for row in rest]
+        packed = Markup(live.pack(shown, [pieces.cards(row) for row in rest], drawn, maps))
+    style = "\n".join([palette.page(), page.source("style.css"), charts.STYLE])
+    script = "\n".join(['"use strict";', "(() => {", *(page.source(f"page/{name}.js") for name in SCRIPT), "})();"])
     return environment.get_template("index.html.jinja").render(
         results=results,
         env=results.environment,
@@ -79,38 +56,44 @@ def render_html(results: Results, table: Table, before: Results | None = None) -
         shown_columns=live.shown_columns(table),
         baselines=tuple(dict.fromkeys((row.cell.method, row.cell.runtime) for row in table.rows)),
         inline=inline,
-        row_markup=row_markup,
-        detail_markup=lambda each: detail_markup(each, cards_markup(each)),
+        pieces=pieces,
         runtimes=runtimes(table),
         style=Markup(style),
         script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=page.digest(script),
         data=Markup(live.as_script(data)),
         packed=packed,
         baseline=" ".join(results.baseline[name] for name in ("runtime", "method") if name in results.baseline),
     )
 
 
-def _source(name: str) -> str:
-    return (TEMPLATES / name).read_text("utf-8").strip()
+@dataclass(frozen=True)
+class _Pieces:
+    """The markup of a row and of what is below it: in the document, or packed."""
+
+    environment: Environment
+
+    def row(self, row: Row) -> Markup:
+        return self._rendered("row", row=row)
+
+    def cards(self, row: Row) -> Markup:
+        return self._rendered("cards", row=row, cell=row.cell)
+
+    def detail(self, row: Row, cards: str) -> Markup:
+        return self._rendered("detail", row=row, cards=cards)
+
+    def _rendered(self, name: str, **values: Any) -> Markup:
+        return Markup(self.environment.get_template(f"{name}.html.jinja").render(**values))
 
 
 def _environment(say: HtmlVoice) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
+    environment = page.environment()
     environment.filters |= {
         "number": numbers.number,
         "margin": numbers.margin,
         "bracket": numbers.bracket,
         "megabytes": numbers.megabytes,
         "difference": numbers.difference,
-        "line": one_line,
         "pairs": lambda values: ", ".join(f"{name} = {value}" for name, value in values.items()),
     }
     environment.globals |= {
@@ -120,18 +103,12 @@ def _environment(say: HtmlVoice) -> Environment:
         "swatch": lambda colour, shape: Markup(charts.swatch(colour, shape)),
         "strips": lambda latency: Markup(charts.strips(latency, say.language)),
         "spark": lambda latency: Markup(charts.spark(latency)),
-        "glyph": lambda status: GLYPHS.get(status, FAILED),
         "tone": tone,
         "effects": effects,
         "change_of_size": comparing.change_of_size,
     }
     environment.globals["ui"] = environment.get_template("macros.html.jinja").module
     return environment
-
-
-def _shown(value: Any) -> Any:
-    """What an expression prints: control and direction marks are written out, also inside finished markup."""
-    return type(value)(visible(value)) if isinstance(value, str) else value
 
 
 def _panels(table: Table, key: Key, language: str) -> list[dict[str, Any]]:

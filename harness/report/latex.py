@@ -10,7 +10,7 @@ from harness.report import numbers
 
 #: What LaTeX reads as more than a letter, and the marks that ``numbers.py`` writes, which not every font has. Braces keep
 #: quotes from joining into other signs, and ``[`` or ``*`` from being an argument of the row's end before it.
-_WRITTEN = {
+WRITTEN = {
     "\\": r"\textbackslash{}",
     **{letter: rf"\{letter}" for letter in "{}%_&#$"},
     "~": r"\textasciitilde{}",
@@ -30,7 +30,7 @@ _WRITTEN = {
     numbers.THIN: r"\,",
     numbers.NBSP: "~",
 }
-_TABLE = str.maketrans(_WRITTEN)
+_TABLE = str.maketrans(WRITTEN)
 #: Between two dashes or commas, which LaTeX would join into a longer dash or a quote.
 _BETWEEN = re.compile(f"(?<=[-{numbers.DASH},])(?=[-{numbers.DASH},])")
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.report import messages, picks
+from harness.report import latex, messages, picks, summary
 from harness.report.table import COLUMNS, Group, Row, Table, is_reference, zstd_bytes
 from harness.report.text import visible
 from harness.results import Results
@@ -51,6 +51,7 @@ def page_data(results: Results, table: Table) -> dict[str, Any]:
         "baseline": visible(f"{results.baseline.get('method', '')} {results.baseline.get('runtime', '')}"),
         "columns": " ".join(shown_columns(table)),
         "loss": f"{100 * picks.QUALITY_LOSS:g}",
+        "latex": latex.WRITTEN,
         "inline": INLINE,
         "groups": [_group(group) for group in table.groups],
         "rows": rows,
@@ -96,6 +97,7 @@ def _group(group: Group) -> dict[str, Any]:
         "device": visible(group.device),
         "workload": dict(group.workload),
         "metric": quality and quality.metric,
+        "metricName": quality and summary.metric(quality.metric),
         "higher": quality and quality.higher_is_better,
         "original": picks.original_quality(group),
     }

@@ -1,7 +1,7 @@
 """The three cells of a group that matter: the fastest, the smallest and the best-balanced that cost little quality.
 
-The page draws the picks again, with ``templates/picks.js``, when its reader moves the limits; a browser test holds both to the
-same choice.
+The page draws the picks again, with ``templates/page/picks.js``, when its reader moves the limits; a browser test holds both
+to the same choice.
 """
 
 from __future__ import annotations

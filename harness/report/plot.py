@@ -55,6 +55,11 @@ def _linear_ticks(low: float, high: float) -> list[float]:
     return [index * step for index in range(first, math.floor(high / step) + 1)]
 
 
+def px(value: float) -> str:
+    """A pixel as SVG files write it: a tenth of one is enough."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def front(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[int]:
     """Indices of the points that no other beats: lower ``x``, better ``y``; in order of ``x``."""
     sign = 1 if higher_is_better else -1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from harness.report.plot import Scale, scale
+from harness.report.plot import Scale, px, scale
 from harness.stats import Interval
 
 WIDTH, HEIGHT, MARGIN = 160.0, 36.0, 5.0
@@ -45,14 +45,14 @@ def sparkline(points: Sequence[Point], hosts: Sequence[str], label: str) -> str 
     svg.set("aria-label", label)
     for index, (one, other) in enumerate(pairwise(hosts)):
         if one != other:
-            SubElement(svg, "path", {"d": f"M{_px(across(index + 0.5))} 0V{HEIGHT:g}", "class": "border"})
+            SubElement(svg, "path", {"d": f"M{px(across(index + 0.5))} 0V{HEIGHT:g}", "class": "border"})
     if path := _line(points, across, up):
         SubElement(svg, "path", {"d": path, "class": "line"})
     for point in points:
-        x, (low, high) = _px(across(point.run)), (_px(up(end)) for end in point.span)
+        x, (low, high) = px(across(point.run)), (px(up(end)) for end in point.span)
         SubElement(svg, "path", {"d": f"M{x} {low}V{high}", "class": "range"})
         classes = "dot newest" if point.run == len(hosts) - 1 else "dot"
-        dot = SubElement(svg, "circle", {"cx": x, "cy": _px(up(point.value)), "r": "2", "class": classes})
+        dot = SubElement(svg, "circle", {"cx": x, "cy": px(up(point.value)), "r": "2", "class": classes})
         SubElement(dot, "title").text = point.title
     return tostring(svg, encoding="unicode")
 
@@ -67,10 +67,6 @@ def _line(points: Sequence[Point], across: Scale, up: Scale) -> str:
     path = ""
     for one, other in pairwise(points):
         if other.run == one.run + 1 and other.host == one.host:
-            start, end = (f"{_px(across(point.run))} {_px(up(point.value))}" for point in (one, other))
+            start, end = (f"{px(across(point.run))} {px(up(point.value))}" for point in (one, other))
             path += f"L{end}" if path.endswith(start) else f"M{start}L{end}"
     return path
-
-
-def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

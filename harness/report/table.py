@@ -103,8 +103,7 @@ class Table:
     @property
     def statuses(self) -> dict[Status, int]:
         """How many cells came to what, most wanted first; statuses that did not occur are left out."""
-        counts = Counter(row.cell.status for row in self.rows)
-        return {status: counts[status] for status in Status if counts[status]}
+        return statuses(row.cell for row in self.rows)
 
     def names(self, what: str) -> tuple[str, ...]:
         """The values of ``model``, ``method``, ``runtime`` or ``device``, in order of first appearance."""
@@ -113,6 +112,12 @@ class Table:
     def workloads_of(self, model: str) -> int:
         """How many workloads a model was measured with."""
         return len({tuple(group.workload.items()) for group in self.groups if group.model == model})
+
+
+def statuses(cells: Iterable[Cell]) -> dict[Status, int]:
+    """How many cells came to what, most wanted first; statuses that did not occur are left out."""
+    counts = Counter(cell.status for cell in cells)
+    return {status: counts[status] for status in Status if counts[status]}
 
 
 def build(results: Results) -> Table:

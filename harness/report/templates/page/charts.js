@@ -13,8 +13,11 @@ class Charts {
     });
   }
 
-  draw(panel, matching) {
+  drawChoice() {
     if (this.choice) this.choice.value = this.state.get("against");
+  }
+
+  draw(panel, matching) {
     const figure = panel.querySelector("figure.pareto"), shown = figure.querySelector(".drawn"), cost = this.state.get("against");
     if (!shown) return;
     if (shown.dataset.cost !== cost) {

@@ -1,7 +1,8 @@
 // The table as it is shown now, as a file: its rows, its order, its columns, its words.
 class Exports {
-  constructor(rows, words, state, table) {
-    Object.assign(this, { rows, words, state, table });
+  constructor(rows, table, latex) {
+    Object.assign(this, { rows, table });
+    this.written = latex; // how LaTeX writes what it would read as more than a letter
     for (const button of document.querySelectorAll("button[data-export]")) {
       button.addEventListener("click", () => this.save(button.dataset.export));
     }
@@ -69,8 +70,8 @@ class Exports {
 
   latex() {
     const [head, lines] = this.lines();
-    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "×": "$\\times$", "−": "$-$", "—": "---", "\u202f": "\\,", "\u00a0": "~" };
-    const escaped = (text) => text.replace(/[\\~^±×−—\u202f\u00a0]|[&%$#_{}]/g, (character) => special[character] ?? `\\${character}`);
+    const letters = (part) => [...part].map((letter) => this.written[letter] ?? letter).join("");
+    const escaped = (text) => text.split(/(?<=[-\u2014,])(?=[-\u2014,])/).map(letters).join("{}");
     const line = (values) => `${values.map(escaped).join(" & ")} \\\\`;
     const shape = "lllll" + "r".repeat(head.length - 5);
     return ["% needs \\usepackage{booktabs}", `\\begin{tabular}{${shape}}`, "\\toprule", line(head), "\\midrule", ...lines.map(line), "\\bottomrule", "\\end{tabular}", ""].join("\n");

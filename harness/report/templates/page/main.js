@@ -18,7 +18,7 @@ const start = async () => {
   const picks = new Picks(rows, words, state);
   const charts = new Charts(rows, words, state);
   const cell = new CellPage(rows, words, state);
-  new Exports(rows, words, state, table);
+  new Exports(rows, table, data.latex);
 
   for (const select of document.querySelectorAll("select[name=language], select[name=theme]")) {
     select.addEventListener("change", () => state.set({ [select.name]: select.value }));
@@ -39,6 +39,7 @@ const start = async () => {
     document.querySelector("select[name=language]").value = words.language;
     document.querySelector("select[name=theme]").value = theme;
     table.draw();
+    charts.drawChoice();
     picks.drawLimits();
     panels.drawAgain();
     cell.draw();
@@ -49,7 +50,7 @@ const start = async () => {
     }
     followed = state.row;
   };
-  state.onChange(draw);
+  state.changed = draw;
   state.read();
 };
 start();

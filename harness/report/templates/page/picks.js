@@ -93,7 +93,7 @@ class Picks {
     const parts = [this.words.element("unit.ms", { value: number(p50, low === null ? null : [low, high]) })];
     if (row.weights) parts.push(" · ", this.words.element("unit.mb", { value: megabytes(row.weights) }));
     const [value, less, more] = row.quality;
-    parts.push(` · ${METRICS[row.group.metric] ?? row.group.metric} ${number(value, less === null ? null : [less, more])}`);
+    parts.push(` · ${row.group.metricName} ${number(value, less === null ? null : [less, more])}`);
     figures.append(...parts);
     return figures;
   }
@@ -127,7 +127,6 @@ class Picks {
   }
 }
 
-const METRICS = { f1: "F1" };
 const COSTS = { latency: (row) => row.latency?.[0], ram: (row) => row.ram && row.ram / 1e6, weights: (row) => row.weights && row.weights / 1e6 };
 
 const qualityLoss = (row) => ((row.group.higher ? 1 : -1) * (row.group.original - row.quality[0])) / row.group.original;

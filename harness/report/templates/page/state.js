@@ -4,7 +4,6 @@ class State {
     this.defaults = defaults;
     this.values = { ...defaults };
     this.row = null;
-    this.listeners = [];
     addEventListener("hashchange", () => this.read());
   }
 
@@ -36,11 +35,7 @@ class State {
     return new URLSearchParams(changed).toString();
   }
 
-  onChange(listener) {
-    this.listeners.push(listener);
-  }
-
   #tell() {
-    this.listeners.forEach((listener) => listener());
+    this.changed?.(); // what the page does then
   }
 }
