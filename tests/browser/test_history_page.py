@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from harness.report.history_page import render_history
-from tests.browser.test_report_page import Browser, Opened, browser, expect, pytestmark
+from tests.browser.opened import Browser, Opened, expect
 from tests.history_factory import MONDAY, TUESDAY, WEDNESDAY, at, history
 from tests.results_factory import HOSTILE, hostile, results
 
-__all__ = ["browser", "pytestmark"]  # a fixture, and the mark of what needs a browser
+pytestmark = pytest.mark.browser
 
 RUNS = {"en": results, "ru": lambda: results(language="ru"), "hostile": hostile}
 

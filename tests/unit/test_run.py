@@ -5,201 +5,25 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.catalog import Catalog, Image, load_catalog
-from harness.errors import BuildFailed
-from harness.matrix.expand import Cell
-from harness.matrix.plan import Plan, PlannedCell, Step
-from harness.matrix.spec import Matrix
-from harness.orchestrator.engines import Environment, Job, Limits, Outcome
+from harness.catalog import Image
+from harness.orchestrator.engines import Environment, Job, Outcome
 from harness.orchestrator.interrupt import Interrupted, Interrupts
 from harness.orchestrator.progress import Plain
 from harness.orchestrator.run import Run
 from harness.orchestrator.store import Store
 from harness.results import Status
-
-CATALOG = load_catalog()
-CELLS = "abcdefgh"
-ROUNDS = 3
-Behaviour = Callable[[Job], Outcome]
-
-
-@dataclass
-class InProcess:
-    """An engine that does each step at once, in this process; ``behaviours`` replace single steps, by key."""
-
-    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
-    broken: tuple[str, ...] = ()
-    ran: list[str] = field(default_factory=list)
-    name: str = "in-process"
-    version: str | None = None
-    caveats: tuple[str, ...] = ()
-
-    def missing(self, image: Image) -> bool:
-        return True
-
-    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
-        pass
-
-    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
-        if image.name in self.broken:
-            raise BuildFailed(f"{image.name} does not build", log_tail="the end of the log")
-        return Environment(image, image.name, "sha256:0")
-
-    def devices(self) -> dict[str, str | None]:
-        return {"cpu": None}
-
-    def command(self, job: Job) -> str:
-        return "a command"
-
-    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
-        return "a command by hand"
-
-    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        key = json.loads((job.step / "step.json").read_text())["spec"]["key"]
-        self.ran.append(key)
-        assert all(path.is_dir() for path in job.inputs.values())
-        return self.behaviours.get(key, succeed)(job)
-
-    def kill(self) -> None:
-        pass
-
-    def reap(self) -> int:
-        return 0
-
-
-def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000) -> Outcome:
-    record = {"latency": {"nanoseconds": [nanoseconds], "noisy": noisy}, "phases": {"steady": {"seconds": 1.0}}}
-    (job.step / "out" / "record.json").write_text(json.dumps(record))
-    (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
-    return Outcome(0, 0.1)
-
-
-def say(status: str, reason: str) -> Behaviour:
-    def behave(job: Job) -> Outcome:
-        (job.step / "status.json").write_text(json.dumps({"status": status, "reason": reason}))
-        return Outcome(1, 0.1)
-
-    return behave
-
-
-def end(log: str = "", **outcome: Any) -> Behaviour:
-    """End without a word in ``status.json``."""
-
-    def behave(job: Job) -> Outcome:
-        (job.step / "log.txt").write_text(log)
-        return Outcome(**{"exit_code": 137, "seconds": 0.1, **outcome})
-
-    return behave
-
-
-def plan(seed: int = 0) -> Plan:
-    """Eight cells, each with an artifact of its own, data that all share, three rounds and an evaluation.
-
-    The evaluation of the first is what the others are compared with.
-    """
-    steps: dict[str, Step] = {}
-
-    def add(key: str, kind: str, image: str, inputs: dict[str, str], **spec: Any) -> None:
-        steps[key] = Step(key, kind, key, image, {"key": key, **spec}, inputs, 1, 2**30, 60.0)
-
-    add("data", "prepare", "toolchains/torch", {})
-    cells = []
-    for name in CELLS:
-        add(f"artifact-{name}", "compress", "toolchains/torch", {"data": "data"})
-        inputs = {"artifact": f"artifact-{name}", "data": "data"}
-        compared = {"reference": f"evaluate-{CELLS[0]}"} if name != CELLS[0] else {}
-        add(f"evaluate-{name}", "evaluate", "runtimes/null", inputs | compared)
-        rounds = tuple(f"measure-{name}-{number}" for number in range(ROUNDS))
-        for number, key in enumerate(rounds):
-            add(key, "measure", "runtimes/null", inputs, round=number)
-        extra = tuple(f"measure-{name}-{number}" for number in range(ROUNDS, ROUNDS + 2))
-        for number, key in enumerate(extra, ROUNDS):
-            add(key, "measure", "runtimes/null", inputs, round=number)
-        cell = Cell(name, "original", "null", "cpu", (("batch", 1),))
-        cells.append(PlannedCell(cell, "image-classification", f"artifact-{name}", rounds, extra, f"evaluate-{name}"))
-    model = {"name": "a", "source": "zoo:digits-cnn", "task": "image-classification", "dataset": "zoo:digits"}
-    axes = {"models": [model], "methods": ["original"], "runtimes": ["null"]}
-    matrix = Matrix.model_validate({**axes, "measure": {"seed": seed}})
-    return Plan(matrix, steps, cells, frozenset(planned.cell.id for planned in cells))
+from tests.in_process import CATALOG, CELLS, ROUNDS, Behaviour, InProcess, end, execute, kinds, plan, say, succeed
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     return tmp_path / "store"
-
-
-def execute(work: Path, engine: InProcess, seed: int = 0, catalog: Catalog = CATALOG) -> Run:
-    run = Run(plan(seed), catalog, engine, Store(work), Plain(), work, Interrupts(print, engine.kill))
-    run.execute()
-    return run
-
-
-def kinds(keys: list[str]) -> list[str]:
-    return [key.split("-")[0] for key in keys]
-
-
-def disturbed(job: Job) -> Outcome:
-    return succeed(job, "throttled")
-
-
-def extra(engine: InProcess) -> list[str]:
-    return sorted(key for key in engine.ran if key.startswith("measure") and int(key[-1]) >= ROUNDS)
-
-
-def test_a_quiet_cell_has_no_extra_rounds(work: Path) -> None:
-    engine = InProcess()
-    execute(work, engine)
-    assert extra(engine) == []
-
-
-def test_a_noisy_round_is_made_good_by_another_before_anything_is_evaluated(work: Path) -> None:
-    engine = InProcess({"measure-a-1": disturbed})
-    execute(work, engine)
-    assert extra(engine) == ["measure-a-3"]
-    assert kinds(engine.ran).index("evaluate") > engine.ran.index("measure-a-3")
-
-
-def test_a_cell_that_is_always_noisy_is_not_measured_for_ever(work: Path) -> None:
-    behaviours: dict[str, Behaviour] = {f"measure-a-{number}": disturbed for number in range(ROUNDS + 2)}
-    engine = InProcess(behaviours)
-    execute(work, engine)
-    assert extra(engine) == ["measure-a-3", "measure-a-4"]
-    again = InProcess(behaviours)
-    execute(work, again)
-    assert again.ran == []
-
-
-def test_all_extra_rounds_share_one_budget(work: Path) -> None:
-    """Eight cells of three rounds took 24 s; a fifth of that is four rounds, and no second run finds time for more."""
-    engine = InProcess({f"measure-{name}-{number}": disturbed for name in CELLS for number in range(ROUNDS + 2)})
-    execute(work, engine)
-    assert len(extra(engine)) == 4
-    again = InProcess()
-    execute(work, again)
-    assert again.ran == []
-
-
-def test_the_cell_that_is_most_unsure_comes_first(work: Path) -> None:
-    """One cell's rounds differ twofold, of the others a round was noisy: the latter come first, as far as the time goes."""
-    slow = partial(succeed, nanoseconds=2000)
-    engine = InProcess({"measure-a-1": slow} | {f"measure-{name}-1": disturbed for name in CELLS[1:5]})
-    execute(work, engine)
-    assert extra(engine) == [f"measure-{name}-3" for name in CELLS[1:5]]
-
-
-def test_an_extra_round_that_fails_is_not_tried_again_in_the_same_run(work: Path) -> None:
-    engine = InProcess({"measure-a-1": disturbed, "measure-a-3": say("crashed", "killed")})
-    run = execute(work, engine)
-    assert engine.ran.count("measure-a-3") == 1
-    assert run.failures.keys() == {"measure-a-3"}
 
 
 def test_conversions_come_first_then_rounds_then_evaluation(work: Path) -> None:

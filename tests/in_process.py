@@ -1,0 +1,135 @@
+"""A run of eight cells in this process: an engine that does each step at once, as its tests say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.catalog import Catalog, Image, load_catalog
+from harness.errors import BuildFailed
+from harness.matrix.expand import Cell
+from harness.matrix.plan import Plan, PlannedCell, Step
+from harness.matrix.spec import Matrix
+from harness.orchestrator.engines import Environment, Job, Limits, Outcome
+from harness.orchestrator.interrupt import Interrupts
+from harness.orchestrator.progress import Plain
+from harness.orchestrator.run import Run
+from harness.orchestrator.store import Store
+
+CATALOG = load_catalog()
+CELLS = "abcdefgh"
+ROUNDS = 3
+Behaviour = Callable[[Job], Outcome]
+
+
+@dataclass
+class InProcess:
+    """An engine that does each step at once, in this process; ``behaviours`` replace single steps, by key."""
+
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    ran: list[str] = field(default_factory=list)
+    name: str = "in-process"
+    version: str | None = None
+    caveats: tuple[str, ...] = ()
+
+    def missing(self, image: Image) -> bool:
+        return True
+
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        pass
+
+    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+        if image.name in self.broken:
+            raise BuildFailed(f"{image.name} does not build", log_tail="the end of the log")
+        return Environment(image, image.name, "sha256:0")
+
+    def devices(self) -> dict[str, str | None]:
+        return {"cpu": None}
+
+    def command(self, job: Job) -> str:
+        return "a command"
+
+    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
+        return "a command by hand"
+
+    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        key = json.loads((job.step / "step.json").read_text())["spec"]["key"]
+        self.ran.append(key)
+        assert all(path.is_dir() for path in job.inputs.values())
+        return self.behaviours.get(key, succeed)(job)
+
+    def kill(self) -> None:
+        pass
+
+    def reap(self) -> int:
+        return 0
+
+
+def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000) -> Outcome:
+    record = {"latency": {"nanoseconds": [nanoseconds], "noisy": noisy}, "phases": {"steady": {"seconds": 1.0}}}
+    (job.step / "out" / "record.json").write_text(json.dumps(record))
+    (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
+    return Outcome(0, 0.1)
+
+
+def say(status: str, reason: str) -> Behaviour:
+    def behave(job: Job) -> Outcome:
+        (job.step / "status.json").write_text(json.dumps({"status": status, "reason": reason}))
+        return Outcome(1, 0.1)
+
+    return behave
+
+
+def end(log: str = "", **outcome: Any) -> Behaviour:
+    """End without a word in ``status.json``."""
+
+    def behave(job: Job) -> Outcome:
+        (job.step / "log.txt").write_text(log)
+        return Outcome(**{"exit_code": 137, "seconds": 0.1, **outcome})
+
+    return behave
+
+
+def plan(seed: int = 0) -> Plan:
+    """Eight cells, each with an artifact of its own, data that all share, three rounds and an evaluation.
+
+    The evaluation of the first is what the others are compared with.
+    """
+    steps: dict[str, Step] = {}
+
+    def add(key: str, kind: str, image: str, inputs: dict[str, str], **spec: Any) -> None:
+        steps[key] = Step(key, kind, key, image, {"key": key, **spec}, inputs, 1, 2**30, 60.0)
+
+    add("data", "prepare", "toolchains/torch", {})
+    cells = []
+    for name in CELLS:
+        add(f"artifact-{name}", "compress", "toolchains/torch", {"data": "data"})
+        inputs = {"artifact": f"artifact-{name}", "data": "data"}
+        compared = {"reference": f"evaluate-{CELLS[0]}"} if name != CELLS[0] else {}
+        add(f"evaluate-{name}", "evaluate", "runtimes/null", inputs | compared)
+        rounds = tuple(f"measure-{name}-{number}" for number in range(ROUNDS))
+        for number, key in enumerate(rounds):
+            add(key, "measure", "runtimes/null", inputs, round=number)
+        extra = tuple(f"measure-{name}-{number}" for number in range(ROUNDS, ROUNDS + 2))
+        for number, key in enumerate(extra, ROUNDS):
+            add(key, "measure", "runtimes/null", inputs, round=number)
+        cell = Cell(name, "original", "null", "cpu", (("batch", 1),))
+        cells.append(PlannedCell(cell, "image-classification", f"artifact-{name}", rounds, extra, f"evaluate-{name}"))
+    model = {"name": "a", "source": "zoo:digits-cnn", "task": "image-classification", "dataset": "zoo:digits"}
+    axes = {"models": [model], "methods": ["original"], "runtimes": ["null"]}
+    matrix = Matrix.model_validate({**axes, "measure": {"seed": seed}})
+    return Plan(matrix, steps, cells, frozenset(planned.cell.id for planned in cells))
+
+
+def execute(work: Path, engine: InProcess, seed: int = 0, catalog: Catalog = CATALOG) -> Run:
+    run = Run(plan(seed), catalog, engine, Store(work), Plain(), work, Interrupts(print, engine.kill))
+    run.execute()
+    return run
+
+
+def kinds(keys: list[str]) -> list[str]:
+    return [key.split("-")[0] for key in keys]
