@@ -82,6 +82,14 @@ def test_a_second_run_does_nothing_and_says_so(ran: Path, cells: dict[str, dict]
     assert "nothing to do" in done.stderr
 
 
+def test_a_report_that_is_drawn_again_keeps_the_date_of_its_run(ran: Path, cells: dict[str, dict]) -> None:
+    data = ran / "reports" / "results.json"
+    before = json.loads(data.read_text("utf-8"))["created_at"]
+    (ran / "reports" / "index.html").unlink()
+    assert "drawn again" in harness(ran, "run", "--engine", "docker").stderr
+    assert json.loads(data.read_text("utf-8"))["created_at"] == before
+
+
 def test_a_run_without_one_of_its_steps_makes_only_that_one(ran: Path, cells: dict[str, dict]) -> None:
     victim = next((ran / ".matrix" / "steps").glob("*/*/out/record.json")).parent.parent
     shutil.rmtree(victim)
