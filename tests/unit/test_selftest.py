@@ -42,19 +42,24 @@ def passed(bench: Bench) -> list[bool]:
 
 
 def test_a_harness_that_finds_what_is_known_passes() -> None:
-    assert passed(Bench()) == [True] * 6
+    assert passed(Bench()) == [True] * 7
+
+
+def test_rounds_that_differ_are_made_up_for_by_more_of_them() -> None:
+    assert passed(Bench(spread=0.008)) == [True] * 7
 
 
 @pytest.mark.parametrize(
     ("bench", "failing"),
     [
         (Bench(bias=0.05), 0),  # the order of cells shows in their times
-        (Bench(slowdown=0.0), 1),  # blind
-        (Bench(spread=0.2), 1),  # too noisy to find anything
-        (Bench(held=500), 2),  # counts virtual memory
-        (Bench(spike=0), 3),  # polls
-        (Bench(mapped=0), 4),  # leaves mapped weights out
-        (Bench(reserved=256), 5),  # counts what is only reserved
+        (Bench(spread=0.04), 1),  # too noisy to tell 2 %
+        (Bench(slowdown=0.0), 2),  # blind
+        (Bench(spread=0.2), 2),  # too noisy to find anything
+        (Bench(held=500), 3),  # counts virtual memory
+        (Bench(spike=0), 4),  # polls
+        (Bench(mapped=0), 5),  # leaves mapped weights out
+        (Bench(reserved=256), 6),  # counts what is only reserved
     ],
 )
 def test_a_harness_that_errs_fails_the_check_of_its_error(bench: Bench, failing: int) -> None:
