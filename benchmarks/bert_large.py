@@ -87,19 +87,22 @@ def make(folder: Path) -> None:
 
 
 def show(found: results.Results) -> None:
-    """A line a cell: size, latency, RAM, and how many times faster than PyTorch FP32 eager on the same input."""
+    """A line a measured cell: size, latency, RAM, and how many times faster than PyTorch FP32 eager on the same input.
+
+    A diverged row is shown too, with its status: what the passes of random weights have lost cannot be trained back.
+    """
     reference = next(rounds(cell) for cell in found.cells if (cell.method, cell.runtime) == ("original", "pytorch"))
-    print(f"{'cell':<52} {'weights, MB':>11} {'ms':>8} {'RAM, MB':>8}  speed-up [95 %]")
+    print(f"{'cell':<56} {'weights, MB':>11} {'ms':>8} {'RAM, MB':>8}  speed-up [95 %]")
     for cell in found.cells:
-        if cell.status != results.Status.OK or not cell.latency_ms:
-            print(f"{cell.id:<52} {cell.status}: {cell.reason}")
+        if not cell.latency_ms:
             continue
         faster: Any = stats.compare(rounds(cell), reference)
         low, high = faster.interval or (faster.speedup, faster.speedup)
         numbers = (
             f"{(cell.weights_bytes or 0) / 1e6:11.0f} {cell.latency_ms.p50:8.1f} {(cell.ram_bytes or 0) / 1e6:8.0f}"
         )
-        print(f"{cell.id:<52} {numbers}  {faster.speedup:.2f} [{low:.2f}, {high:.2f}]")
+        status = "" if cell.status == results.Status.OK else f"  {cell.status}: {cell.reason}"
+        print(f"{cell.id:<56} {numbers}  {faster.speedup:.2f} [{low:.2f}, {high:.2f}]{status}")
 
 
 def rounds(cell: results.Cell) -> list[float]:

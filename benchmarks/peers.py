@@ -45,7 +45,7 @@ from harness.orchestrator.engines import Environment, Limits
 from harness.orchestrator.engines.job import cpu_set, thread_variables
 from harness.worker.environment import Snapshot
 
-ROUNDS = 5
+ROUNDS = 8
 TRIES = 4  # of a process that others disturbed
 NOISY = 0.1  # of the machine's time, as in docs/methodology.md
 SECONDS = 3.0  # our budget; both take 30 calls and 1 s at least

@@ -76,9 +76,9 @@ def _bracket(interval: Interval, places: int, *, signed: bool = False) -> str:
 
 
 def ratio(value: float, interval: Interval | None = None) -> str:
-    """``2.1× [1.9, 2.3]``; without an interval two significant digits."""
+    """``2.1× [1.9, 2.3]``; without an interval two significant digits, and two decimals near 1: ``1.04×``."""
     if interval is None:
-        return f"{fixed(value, max(1, _decimals(value, 2)))}{TIMES}"
+        return f"{fixed(value, max(2 if abs(value - 1) < 0.1 else 1, _decimals(value, 2)))}{TIMES}"
     places = min(decimals(value, interval), max(2, _decimals(value, DIGITS)))
     return f"{fixed(value, places)}{TIMES} {_bracket(interval, places)}"
 

@@ -41,6 +41,7 @@ def test_a_difference_carries_true_signs_and_no_negative_zero() -> None:
 
 def test_a_ratio_shows_two_digits_without_an_interval_and_what_is_known_with_one() -> None:
     assert numbers.ratio(3.9062) == "3.9×"
+    assert numbers.ratio(1.04) == "1.04×"
     assert numbers.ratio(2.13, (1.91, 2.34)) == "2.1× [1.9,\u00a02.3]"
     assert numbers.ratio(0.9981, (0.989, 1.008)) == "0.998× [0.989,\u00a01.008]"
 

@@ -25,7 +25,7 @@ const number = (value, interval) => (value === null ? DASH : fixed(value, decima
 const bracket = ([low, high], places, signed = false) => `[${fixed(low, places, signed)},${NBSP}${fixed(high, places, signed)}]`;
 
 const ratio = (value, interval = null) => {
-  if (!interval) return fixed(value, Math.max(1, digitsToDecimals(value, 2))) + TIMES;
+  if (!interval) return fixed(value, Math.max(Math.abs(value - 1) < 0.1 ? 2 : 1, digitsToDecimals(value, 2))) + TIMES;
   const places = Math.min(decimals(value, interval), Math.max(2, digitsToDecimals(value, 3)));
   return `${fixed(value, places)}${TIMES} ${bracket(interval, places)}`;
 };
