@@ -240,7 +240,7 @@ def run(command: list[str], folder: Path) -> Ended:
         if done.returncode:
             raise SystemExit(f"{shlex.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
         others = after.busy_s - before.busy_s - (children_s() - mine)
-        left = {file.name: int(file.read_text()) / 1e6 for file in Path(marks).iterdir()}
+        left = {file.name: int(file.read_text()) / 1e6 for file in Path(marks).glob("[!.]*")}
     return Ended(done.stdout, wall, others / (after.total_s - before.total_s), left)
 
 
