@@ -14,7 +14,7 @@ def test_known_memory_is_found_and_the_result_is_kept(tmp_path: Path) -> None:
     """One repeat says nothing of speed: whether its checks pass is up to the machine."""
     store = Store(tmp_path)
     made = selftest.run(load_catalog(), HostEngine(tmp_path), store, repeats=1, seed=0, say=lambda line: None)
-    assert len(made.checks) == 7
+    assert len(made.checks) == 8
     assert all(check.passed for check in made.checks if "MiB" in check.name), made.checks
     assert selftest.last(store, made.host, "host") == made
     assert not (tmp_path / "selftest").exists()
