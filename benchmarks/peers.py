@@ -52,7 +52,7 @@ SECONDS = 3.0  # our budget; both take 30 calls and 1 s at least
 WORK = Path(".matrix")
 HERE = Path(__file__).resolve().parent
 CELLS = ("minilm-ner/original/onnxruntime/cpu/b1-s128", "digits-cnn/original/onnxruntime/cpu/b1-i32")
-LAUNCHERS = ("process", "inline")
+LAUNCHERS = {"process": "Process-1", "inline": "MainProcess"}  # and the name of the process that runs the model
 TARGETS = ("load_model", "first_forward", "forward")
 
 
@@ -71,9 +71,10 @@ class Measured:
     """What a harness told, and what the kernel says of it."""
 
     ended: Ended
-    milliseconds: Sequence[float]  # of the timed calls
+    milliseconds: Sequence[float]  # of the timed calls, or of every so many
     reported: Mapping[str, float]  # RAM in MB, by what the harness calls it
     measurer: str = "MainProcess"  # the name of the process that ran the model
+    every: int = 1  # of how many calls one was kept
 
     @property
     def median(self) -> float:
@@ -165,7 +166,8 @@ def ours(command: list[str], folder: Path) -> Measured:
     ended = run(command, folder)
     record = json.loads(ended.said)
     calls = [each / 1e6 for each in record["latency"]["nanoseconds"]]
-    return Measured(ended, calls, {"peak": record["memory"]["peak_rss_bytes"] / 1e6})
+    reported = {"peak": record["memory"]["peak_rss_bytes"] / 1e6}
+    return Measured(ended, calls, reported, every=record["latency"]["every"])
 
 
 def bare(command: list[str], folder: Path) -> Measured:
@@ -210,7 +212,10 @@ def their_sides(cell: str, folder: Path, python: Path) -> dict[str, Callable[[],
     words += ["taskset", "-c", cpu_set(job.matrix.limits.cpus)] if shutil.which("taskset") else []
     words += [str(python), str(HERE / "peers" / "marked.py"), "optimum-benchmark"]
     words += ["--config-dir", str(folder), "--config-name", "peer", "hydra.job.chdir=true"]
-    return {name: functools.partial(theirs, [*words, f"+launcher={name}"], folder) for name in LAUNCHERS}
+    return {
+        name: functools.partial(theirs, [*words, f"+launcher={name}"], folder, measurer)
+        for name, measurer in LAUNCHERS.items()
+    }
 
 
 def shapes(workload: dict[str, int]) -> dict[str, int]:
@@ -219,15 +224,16 @@ def shapes(workload: dict[str, int]) -> dict[str, int]:
     return {names[name]: value for name, value in workload.items() if name in names}
 
 
-def theirs(command: list[str], folder: Path) -> Measured:
-    """Run optimum-benchmark and read its report."""
+def theirs(command: list[str], folder: Path, measurer: str) -> Measured:
+    """Run optimum-benchmark and read its report; the process ``measurer`` runs the model, and must have left its mark."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         ended = run([*command, f"hydra.run.dir={out}"], folder)
         report = json.loads(Path(out, "benchmark_report.json").read_text("utf-8"))
     calls = [1e3 * each for each in report["forward"]["latency"]["values"]]
     reported = {target: report[target]["memory"]["max_ram"] for target in TARGETS}
-    # The first child of the launcher runs the model; inline there is none.
-    return Measured(ended, calls, reported, "Process-1" if "Process-1" in ended.marks else "MainProcess")
+    if measurer not in ended.marks:
+        raise SystemExit(f"{measurer} left no mark, only {', '.join(ended.marks)} did: run this again")
+    return Measured(ended, calls, reported, measurer)
 
 
 def run(command: list[str], folder: Path) -> Ended:
@@ -262,7 +268,7 @@ def report(cell: str, found: dict[str, list[Measured]]) -> None:
         shares = f"{ratio(times[name], times['bare']):<26} {ratio(times['ours'], times[name])}"
         print(f"{name:<36} {stats.geometric_mean(times[name]):8.3f}  {shares}")
     print(f"\n{'RAM':<36} {'MB':>8}  over the kernel's")
-    for name, marked in (("ours", "marked"), *zip(LAUNCHERS, LAUNCHERS, strict=True)):
+    for name, marked in (("ours", "marked"), *((name, name) for name in LAUNCHERS)):
         kernel = [each.kernel for each in found[marked]]
         print(f"{name + ': VmHWM, the kernel':<36} {statistics.median(kernel):8.1f}")
         for what in found[name][0].reported:
@@ -274,7 +280,7 @@ def report(cell: str, found: dict[str, list[Measured]]) -> None:
     for name in ("ours", *LAUNCHERS):
         wall = [each.ended.wall_s for each in found[name]]
         shares = f"{ratio(wall, [each.ended.wall_s for each in found['ours']]):<26}"
-        calls = statistics.median(sum(each.milliseconds) / 1e3 for each in found[name])
+        calls = statistics.median(each.every * sum(each.milliseconds) / 1e3 for each in found[name])
         print(f"{name:<36} {statistics.median(wall):8.1f}  {shares} {calls:.1f}")
     noisy = sum(each.ended.noise > NOISY for side in found.values() for each in side)
     print(f"\n{noisy} of {ROUNDS * len(found)} processes were disturbed by others in all {TRIES} tries", flush=True)

@@ -41,7 +41,8 @@ def test_the_script_writes_numbers_like_the_server(script: Page) -> None:
         "cases => cases.map(([v, i]) => [number(v), number(v, i), difference(v, i), difference(v)])", cases
     )
     assert theirs == ours
-    ratios = [(abs(v), (abs(v) * 0.9, abs(v) * 1.2)) for v, _ in cases]
+    near_one = [draw.uniform(0.85, 1.15) for _ in range(200)]
+    ratios = [(v, (v * 0.9, v * 1.2)) for v in (*(abs(v) for v, _ in cases), *near_one)]
     expected = [[numbers.ratio(v), numbers.ratio(v, i)] for v, i in ratios]
     assert script.evaluate("cases => cases.map(([v, i]) => [ratio(v), ratio(v, i)])", ratios) == expected
 
