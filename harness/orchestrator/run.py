@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -303,6 +304,12 @@ def _why(status: dict[str, Any], outcome: Outcome, step: Step, log_tail: str) ->
     if status:
         return Failure(Status(status["status"]), f"{step.kind}: {status['reason']}", log_tail, step.title)
     last = next((line.strip() for line in reversed(log_tail.splitlines()) if line.strip()), "it printed nothing")
-    return Failure(
-        Status.CRASHED, f"{step.kind} ended with exit code {outcome.exit_code}: {last}", log_tail, step.title
-    )
+    return Failure(Status.CRASHED, f"{step.kind} ended with {_exit(outcome.exit_code)}: {last}", log_tail, step.title)
+
+
+def _exit(code: int) -> str:
+    """An exit code in words: beyond 128 it names the signal that ended the process, as shells and containers have it."""
+    ended_by = code - 128
+    if ended_by not in signal.valid_signals():
+        return f"exit code {code}"
+    return f"exit code {code} ({signal.Signals(ended_by).name}, {(signal.strsignal(ended_by) or 'a signal').lower()})"

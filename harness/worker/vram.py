@@ -45,7 +45,7 @@ class VramMeter:
             pynvml.nvmlInit()
             self._nvml, self._handle = pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
             self._idle = self._peak = self._used()
-            self._require_alone()
+            self._require_processes(0)
         except Exception as error:  # NVML's errors share no base with the import error that is as likely here
             self._reason = f"NVML does not answer: {error}"
             return self
@@ -63,7 +63,7 @@ class VramMeter:
     def read(self) -> Vram:
         """The peak so far."""
         if self._thread:
-            self._require_alone()
+            self._require_processes(1)
         if self._reason:
             return Vram(None, self._reason)
         self._peak = max(self._peak, self._used())
@@ -78,9 +78,9 @@ class VramMeter:
         except self._nvml.NVMLError:
             return None
 
-    def _require_alone(self) -> None:
-        """Whose the processes are cannot be told, but how many there are."""
-        if len(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) > 1:
+    def _require_processes(self, at_most: int) -> None:
+        """Whose the processes are cannot be told, but how many there are: none before the load, then this one."""
+        if len(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) > at_most:
             self._reason = "another process uses this GPU"
 
     def _used(self) -> int:

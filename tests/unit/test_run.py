@@ -224,8 +224,9 @@ def test_a_damaged_record_is_measured_again(work: Path) -> None:
     [
         (end(timed_out=True), Status.TIMEOUT, "measure was ended after 60 s"),
         (end(oom=True), Status.OOM_HOST, "measure needed more than its 1.0 GiB of memory"),
-        (end("loading\nSegmentation fault\n\n"), Status.CRASHED, "exit code 137: Segmentation fault"),
-        (end(), Status.CRASHED, "exit code 137: it printed nothing"),
+        (end("loading\nAborted\n\n"), Status.CRASHED, "exit code 137 (SIGKILL, killed): Aborted"),
+        (end(exit_code=132), Status.CRASHED, "exit code 132 (SIGILL, illegal instruction): it printed nothing"),
+        (end(), Status.CRASHED, "exit code 137 (SIGKILL, killed): it printed nothing"),
         (end(exit_code=0), Status.CRASHED, "exit code 0"),
         (say("oom-gpu", "CUDA out of memory"), Status.OOM_GPU, "measure: CUDA out of memory"),
         (say("crashed", "ValueError: no"), Status.CRASHED, "measure: ValueError: no"),

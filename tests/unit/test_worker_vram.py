@@ -74,11 +74,17 @@ def test_what_was_used_before_is_not_ours(nvml: Nvml) -> None:
         assert meter.read() == Vram(0, None)
 
 
-def test_another_process_on_the_gpu_makes_the_number_void(nvml: Nvml) -> None:
-    nvml.processes = 2
+def test_a_process_that_was_on_the_gpu_before_makes_the_number_void(nvml: Nvml) -> None:
+    nvml.processes = 1
     with VramMeter("cuda") as meter:
         assert meter.read() == Vram(None, "another process uses this GPU")
         assert meter.energy_j() is None
+
+
+def test_the_measuring_process_itself_does_not_make_it_void(nvml: Nvml) -> None:
+    with VramMeter("cuda") as meter:
+        nvml.processes = 1
+        assert meter.read().reason is None
 
 
 def test_another_process_that_came_meanwhile_makes_it_void_as_well(nvml: Nvml) -> None:

@@ -48,6 +48,7 @@ class Adapter:
         if device == "cuda":
             if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
                 raise RuntimeError("this build of ONNX Runtime has no CUDAExecutionProvider")
+            onnxruntime.preload_dlls()  # CUDA and cuDNN lie in NVIDIA's packages, where the loader does not look by itself
             self.providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": 0}))  # an fp32 row computes in fp32
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -60,8 +61,15 @@ class Adapter:
         self.options = options
 
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
-        """Create the session; external data files are found beside the graph."""
+        """Create the session; external data files are found beside the graph.
+
+        Raises RuntimeError where the CUDA provider does not start: ONNX Runtime would go on without it, on the CPU.
+        """
         self.session = self.runtime.InferenceSession(artifact / "model.onnx", self.options, providers=self.providers)
+        if self.device == "cuda" and self.session.get_providers()[0] != "CUDAExecutionProvider":
+            raise RuntimeError(
+                "the CUDA provider does not start (see the log): it needs an NVIDIA GPU and driver, CUDA 13 and cuDNN 9"
+            )
         self.manifest = manifest
         self.types = {value.name: TYPES[value.type] for value in self.session.get_inputs()}
         self.past = [name for name in self.types if name.startswith(PAST)]
