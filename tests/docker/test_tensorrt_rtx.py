@@ -195,6 +195,14 @@ def test_weights_of_the_quantized_graph_are_stored_in_int8(engines: Mapping[tupl
     assert 0.5 < applied["effect"]["share_of_weights_quantized"] < 1
 
 
+def test_of_an_encoder_only_the_inputs_of_matrix_products_with_weights_are_quantized(
+    engines: Mapping[tuple[str, str], Path],
+) -> None:
+    (applied,) = read_manifest(engines["encoder", "int8-qdq"])["passes"]
+    # In each of two layers: what queries, keys and values are made of, what attention gives, and both inputs of the MLP.
+    assert applied["effect"]["activations_quantized"] == 2 * 4
+
+
 def test_a_dynamically_quantized_graph_is_refused_with_the_reason(kitchen: Kitchen, graphs: Mapping[str, Path]) -> None:
     task, artifact = TASKS["encoder"], graphs["encoder"]
     dynamic = kitchen.compress("dynamic", "toolchains/onnxruntime", "int8-dynamic", task, artifact=artifact)

@@ -27,6 +27,14 @@ CARD = PassCard(
 )
 
 
+#: What Model Optimizer is told beyond its defaults, by task; images have none. By itself it also quantizes the residual sums and
+#: the inputs of attention, where the outliers are: of its F1 of 0.854 minilm-ner keeps 0.850 with this, 0.771 without.
+CAREFUL = {
+    task: {"op_types_to_quantize": ["Gemm", "MatMul"], "disable_mha_qdq": True}
+    for task in ("token-classification", "text-classification")
+}
+
+
 class Examples:
     """Model inputs in the interface of ONNX Runtime's CalibrationDataReader, with what Model Optimizer adds to it."""
 
@@ -70,6 +78,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
             output_path=str(Path(scratch, "made.onnx")),
             dq_only=True,  # weights are stored quantized, not quantized anew whenever the graph is loaded
             log_level="WARNING",
+            **CAREFUL.get(context.task, {}),
         )
         context.progress(0.9, "verifying")
         made = onnx.load(Path(scratch, "made.onnx"))
@@ -89,7 +98,7 @@ def _drop_unused(graph: Any) -> None:
 
 
 def _effect(before: Any, made: Any) -> dict[str, Any]:
-    """What was quantized: weights of matrix products and convolutions, by count and by share of all numbers."""
+    """What was quantized: weights of products and convolutions, by count and by share of all numbers, and activations."""
     import math
 
     from onnx import TensorProto
@@ -103,4 +112,8 @@ def _effect(before: Any, made: Any) -> dict[str, Any]:
         raise ConversionError("Model Optimizer found nothing in the graph that it would quantize for TensorRT")
     numbers = sum(math.prod(tensor.dims) for tensor in before.graph.initializer)
     share = sum(math.prod(tensor.dims) for tensor in quantized) / numbers
-    return {"tensors_quantized": len(quantized), "share_of_weights_quantized": round(share, 4)}
+    return {
+        "tensors_quantized": len(quantized),
+        "activations_quantized": sum(node.op_type == "QuantizeLinear" for node in made.graph.node),
+        "share_of_weights_quantized": round(share, 4),
+    }
