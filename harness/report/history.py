@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.report import revisions
 from harness.report.compare import Comparison, compare
+from harness.report.text import date, moment
 from harness.results import SCHEMA_VERSION, Cell, Results, parse
 
 #: Runs of a site, the newest included.
@@ -32,7 +33,7 @@ class Run:
     @classmethod
     def of(cls, results: Results, revision: str | None = None) -> Run | None:
         """A run of these results; None where they are of another schema, or of no known time."""
-        when = _moment(results.created_at)
+        when = moment(results.created_at)
         return (
             cls(results, when, revision) if when and _major(results.schema_version) == _major(SCHEMA_VERSION) else None
         )
@@ -50,7 +51,7 @@ class Run:
     @property
     def date(self) -> str:
         """When it ended, for people."""
-        return f"{self.when:%Y-%m-%d %H:%M} UTC"
+        return date(self.when.isoformat())
 
     @property
     def host(self) -> str:
@@ -130,15 +131,6 @@ def _run(content: bytes, revision: str | None) -> Run | None:
 def _major(version: str) -> str:
     """What no reader of another number need understand; a version behind the point only adds what may be absent."""
     return version.partition(".")[0]
-
-
-def _moment(text: str) -> datetime | None:
-    """The UTC of a time in ISO 8601, which is UTC where it names no zone; None where it is no time."""
-    try:
-        when = datetime.fromisoformat(text)
-        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def as_json(history: History) -> str:

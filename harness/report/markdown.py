@@ -15,7 +15,7 @@ from harness.report.charts import Key
 from harness.report.effects import artifacts, effects
 from harness.report.runtimes import runtimes
 from harness.report.table import Row, Table
-from harness.report.text import one_line, slug
+from harness.report.text import date, one_line, slug
 from harness.report.words import Voice
 from harness.results import Cell, Results, Status
 
@@ -42,7 +42,7 @@ def render_markdown(results: Results, table: Table, chart_files: list[str]) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"esc": escape, "block": fence, "number": numbers.number, "cut": shorten}
+    environment.filters |= {"esc": escape, "block": fence, "number": numbers.number, "cut": shorten, "date": date}
     return environment.get_template("README.md.jinja").render(
         results=results,
         env=results.environment,

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.report.text import one_line, visible
+from harness.report.text import date, one_line, visible
 from harness.results import Status
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,7 +29,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters["line"] = one_line
+    made.filters |= {"line": one_line, "date": date}
     made.globals["glyph"] = lambda status: _GLYPHS.get(status, _FAILED)
     return made
 

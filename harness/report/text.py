@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 
 #: Control, format and surrogate characters: they hide, reorder or break text. Joiners stay.
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -26,6 +27,21 @@ def _hides(character: str) -> bool:
 def one_line(text: str) -> str:
     """``visible`` text with all white space folded to single spaces."""
     return " ".join(visible(text).split())
+
+
+def moment(text: str) -> datetime | None:
+    """The UTC of a time in ISO 8601, which is UTC where it names no zone; None where it is no time."""
+    try:
+        when = datetime.fromisoformat(text)
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def date(text: str) -> str:
+    """A time of a record as people read it, such as ``2026-11-24 23:35 UTC``; what is no time stays as it is."""
+    when = moment(text)
+    return f"{when:%Y-%m-%d %H:%M} UTC" if when else text
 
 
 def slug(text: str) -> str:

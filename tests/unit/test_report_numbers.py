@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report import numbers
-from harness.report.text import one_line, slug, visible
+from harness.report.text import date, one_line, slug, visible
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,16 @@ def test_direction_marks_are_written_out() -> None:
 def test_slugs_are_ascii() -> None:
     assert slug("MiniLM/int8 — dynamic") == "minilm-int8-dynamic"
     assert slug("модель") == "unnamed"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        ("2026-11-24T23:35:22+00:00", "2026-11-24 23:35 UTC"),
+        ("2026-11-25T02:35:22+03:00", "2026-11-24 23:35 UTC"),
+        ("2026-11-24T23:35:22Z", "2026-11-24 23:35 UTC"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_time_is_told_to_the_minute_and_in_utc(recorded: str, told: str) -> None:
+    assert date(recorded) == told
