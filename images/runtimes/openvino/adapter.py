@@ -51,6 +51,8 @@ CARDS = (
 PRODUCTS = ("FullyConnected", "MatMul", "Convolution")
 NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 INTEGERS = ("u8", "i8", "u4", "i4")
+#: What OpenVINO calls instruction sets that have dot products of bytes: VNNI by its trade name, and the sets that include it.
+BYTE_PRODUCTS = ("DL Boost", "AVX10", "AMX")
 
 
 class Adapter:
@@ -153,7 +155,7 @@ class Adapter:
 
         A product whose weights are stored narrower than its arithmetic is told with the type of the weights. They are expanded
         to the arithmetic that the model was compiled for, unless they are integers and activations are quantized as well,
-        ``int8``: by the graph itself, or at run time, for which OpenVINO needs dot-product instructions (DL Boost).
+        ``int8``: by the graph itself, or at run time, for which OpenVINO needs dot products of bytes.
         """
         kinds: Counter[str] = Counter()
         for operator in self.model.get_runtime_model().get_ordered_ops():
@@ -162,8 +164,8 @@ class Adapter:
                 kinds[told["runtimePrecision"].astype(str)] += 1
         ((kind, _),) = kinds.most_common(1)
         dynamic = int(self.model.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) > 0
-        boosted = dynamic and "DL Boost" in self.model.get_property("RUNTIME_REQUIREMENTS")
-        if kind in INTEGERS and (self.static or boosted):
+        multiplies_bytes = dynamic and multiplies_bytes_on(self.model.get_property("RUNTIME_REQUIREMENTS"))
+        if kind in INTEGERS and (self.static or multiplies_bytes):
             return "int8"
         return NAMES["f32" if kind == "f32" else self.model.get_property("INFERENCE_PRECISION_HINT").to_string()]
 
@@ -171,6 +173,15 @@ class Adapter:
         """Free the model, its requests and their caches."""
         self.requests = []
         self.model = None
+
+
+def multiplies_bytes_on(requirements: str) -> bool:
+    """Whether the processor that OpenVINO compiled for multiplies bytes, from what it tells of its instruction set.
+
+    ``requirements`` is the property RUNTIME_REQUIREMENTS of a compiled model, such as
+    ``meta=1.0;ov=2026.4.1;isa=Intel AVX-512 with Intel DL Boost``.
+    """
+    return any(name in requirements for name in BYTE_PRODUCTS)
 
 
 class _Request:
