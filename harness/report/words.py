@@ -36,6 +36,13 @@ class Voice:
         """``batch 1, 128 tokens``."""
         return ", ".join(self._workload_field(name, value) for name, value in workload.items())
 
+    def named(self, key: str, name: str) -> str:
+        """The message of a key, such as that of a phase; where there is none, the name as it is recorded."""
+        try:
+            return self(key)
+        except KeyError:
+            return self._escape(name)
+
     def _workload_field(self, name: str, value: int) -> str:
         try:
             return self(f"workload.{name}", value=str(value))

@@ -81,3 +81,9 @@ def test_html_arguments_are_escaped_and_numbers_set_in_bold() -> None:
     assert say("missing.own-row", device="<b>\u202e") == expected
     message = messages.Message.of("ratio.smaller", ratio="2.1× [1.9, 2.3]")
     assert "<b>2.1×</b> [1.9, 2.3]</span> smaller" in say.message(message, emphasise=True)
+
+
+def test_a_name_without_a_message_is_told_as_it_is_recorded() -> None:
+    say = HtmlVoice("en")
+    assert "first inference" in say.named("phase.first_inference", "first_inference")
+    assert say.named("phase.<b>", "<b>") == "&lt;b&gt;"
