@@ -80,6 +80,17 @@ def test_the_page_never_scrolls_sideways(browser: Browser, reports: dict[str, Pa
     assert alone.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_page_of_a_cell_has_margins_on_a_phone(browser: Browser, reports: dict[str, Path]) -> None:
+    page = Opened(browser, reports["en"], viewport={"width": 360, "height": 780}).page
+    anchor = page.locator("tr.row").nth(12).get_attribute("id")
+    alone = Opened(browser, reports["en"], f"#cell={anchor}", viewport={"width": 360, "height": 780}).page
+    for part in alone.locator("#cell .facts dt:visible, #cell h3:visible, #cell .headline-figures dt:visible").all():
+        box = part.bounding_box()
+        assert box
+        assert box["x"] >= 12
+        assert box["x"] + box["width"] <= 360 - 12
+
+
 def test_touch_targets_are_large_on_a_phone(browser: Browser, reports: dict[str, Path]) -> None:
     page = Opened(browser, reports["en"], viewport={"width": 360, "height": 780}).page
     for control in page.locator("select:visible, thead [data-sort]:visible, .filters button, .limits button").all():
