@@ -19,7 +19,7 @@ cp "$recipe/CMakeLists.txt" "$work/"
 sed -i -E '/ggml_add_cpu_backend_variant\((sse42|sandybridge|ivybridge|piledriver|cannonlake|icelake|zen4|alderlake) /d' \
   "$work/vendor/llama.cpp/ggml/src/CMakeLists.txt"
 
-# GCC before 14 takes the tile configuration for 8 bytes and drops the rest as never read, and then every AMX instruction is an
+# GCC 12 takes the tile configuration for 8 bytes and drops the rest as never read, and then every AMX instruction is an
 # illegal one (llama.cpp, pull request 26954). Told the whole operand, it keeps it.
 amx=$work/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp
 sed -i 's/_tile_loadconfig(&tc);/__asm__ volatile("ldtilecfg %0" :: "m"(tc));/' "$amx"
