@@ -309,7 +309,8 @@ def _why(status: dict[str, Any], outcome: Outcome, step: Step, log_tail: str) ->
 
 def _exit(code: int) -> str:
     """An exit code in words: beyond 128 it names the signal that ended the process, as shells and containers have it."""
-    ended_by = code - 128
-    if ended_by not in signal.valid_signals():
+    try:
+        ended_by = signal.Signals(code - 128)
+    except ValueError:  # real-time signals have no names either
         return f"exit code {code}"
-    return f"exit code {code} ({signal.Signals(ended_by).name}, {(signal.strsignal(ended_by) or 'a signal').lower()})"
+    return f"exit code {code} ({ended_by.name}, {(signal.strsignal(ended_by) or 'a signal').lower()})"

@@ -51,7 +51,7 @@ class Run:
     @property
     def date(self) -> str:
         """When it ended, for people."""
-        return date(self.when.isoformat())
+        return date(self.results.created_at)
 
     @property
     def host(self) -> str:

@@ -228,6 +228,7 @@ def test_a_damaged_record_is_measured_again(work: Path) -> None:
         (end(exit_code=132), Status.CRASHED, "exit code 132 (SIGILL, illegal instruction): it printed nothing"),
         (end(), Status.CRASHED, "exit code 137 (SIGKILL, killed): it printed nothing"),
         (end(exit_code=0), Status.CRASHED, "exit code 0"),
+        (end(exit_code=170), Status.CRASHED, "exit code 170: it printed nothing"),
         (say("oom-gpu", "CUDA out of memory"), Status.OOM_GPU, "measure: CUDA out of memory"),
         (say("crashed", "ValueError: no"), Status.CRASHED, "measure: ValueError: no"),
     ],
