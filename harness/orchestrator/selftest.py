@@ -28,7 +28,6 @@ from harness.orchestrator.store import Entry, Store
 from harness.results import Check, SelfTest
 
 FILE = "selftest.json"
-REPEATS = 20
 
 ROUNDS, EXTRA_ROUNDS = 5, 15
 #: Half width of a cell's interval at which its extra rounds end. That of a difference is 1.4 times as wide and must lie, with
