@@ -91,8 +91,7 @@ def run(only_plan: bool, as_json: bool, progress: Any, out: Path, **where: Any) 
     \b
     examples:
       harness run --only 'runtime=onnxruntime method=original,int8-dynamic'
-      harness run --engine venv --failed
-      harness run -m examples/methods.yaml --out methods
+      harness run -m examples/methods.yaml --failed
 
     Exit codes: 0 none failed (a row may have diverged); 1 some failed (the report is written); 2 a mistake in the matrix or
     on the command line; 3 the engine or something else outside is missing; 130 interrupted.
