@@ -67,6 +67,7 @@ class Round(Record):
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
     noise: Noise | None = None
+    pace_us: float | None = Field(None, description="median time of a fixed loop between the samples, microseconds")
     counts: bool = Field(True, description="whether statistics use it: a noisy one is left out where enough were quiet")
 
 

@@ -69,8 +69,11 @@ class InProcess:
         return 0
 
 
-def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000) -> Outcome:
-    record = {"latency": {"nanoseconds": [nanoseconds], "noisy": noisy}, "phases": {"steady": {"seconds": 1.0}}}
+def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000, pace_ns: int = 100_000) -> Outcome:
+    record = {
+        "latency": {"nanoseconds": [nanoseconds], "noisy": noisy, "pace_ns": pace_ns},
+        "phases": {"steady": {"seconds": 1.0}},
+    }
     (job.step / "out" / "record.json").write_text(json.dumps(record))
     (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
     return Outcome(0, 0.1)

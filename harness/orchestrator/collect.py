@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from harness import __version__, stats, tasks
@@ -81,6 +82,10 @@ class Collector:
         per_call = statistics.median(medians) / records[0]["calls_per_sample"]
         return Overhead(per_call_us=per_call / 1e3, rounds=len(records))
 
+    @cached_property
+    def _usual_pace(self) -> float | None:
+        return rounds.usual_pace_of(self.plan, self.store)
+
     # --- rows --------------------------------------------------------------------------------------------------------
 
     def _cell(self, planned: PlannedCell) -> Cell:
@@ -133,18 +138,19 @@ class Collector:
 
     def _measured(self, planned: PlannedCell, entries: Sequence[Entry]) -> dict[str, Any]:
         everything = [entry.record() for entry in entries]
-        counts = rounds.counted(everything, len(planned.rounds))
+        usual = self._usual_pace
+        counts = rounds.counted(everything, len(planned.rounds), usual)
         records = [record for record, counted in zip(everything, counts, strict=True) if counted]
         first, receipt = records[0], entries[0].receipt
         memory = _memory([record["memory"] for record in records])
         vram = [record["vram"]["peak_bytes"] for record in records]
         image = self.catalog.image_of(self.catalog.runtimes[planned.cell.runtime], planned.cell.device)
         caveats = [*self.engine.caveats]
-        if noisy := [record for record in records if record["latency"]["noisy"]]:
-            caveats.append(f"{len(noisy)} of {len(records)} rounds noisy: {noisy[0]['latency']['noisy']}")
+        if noisy := [why for record in records if (why := rounds.noise(record, usual))]:
+            caveats.append(f"{len(noisy)} of {len(records)} rounds noisy: {noisy[0]}")
         return {
             "weights_bytes": first["weights_bytes"],
-            "latency_ms": _latency(everything, counts),
+            "latency_ms": _latency(everything, counts, usual),
             "generation": _generation(records, dict(planned.cell.workload)),
             "ram_bytes": memory.peak_rss_bytes,
             "memory": memory,
@@ -225,7 +231,7 @@ class Collector:
         )
 
 
-def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool]) -> Latency:
+def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool], usual_pace: float | None) -> Latency:
     found = []
     for record, counted in zip(records, counts, strict=True):
         samples = [ns / 1e6 for ns in record["latency"]["nanoseconds"]]
@@ -236,7 +242,8 @@ def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool]) -> La
                 median_ms=statistics.median(samples),
                 ended_by=record["latency"]["ended_by"],
                 warmup_calls=record["latency"]["warmup_calls"],
-                noisy=record["latency"]["noisy"],
+                noisy=rounds.noise(record, usual_pace),
+                pace_us=record["latency"]["pace_ns"] / 1e3,
                 noise=Noise(**record["noise"]),
                 counts=counted,
             )

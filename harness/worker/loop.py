@@ -1,7 +1,7 @@
 """The timed loop: warm up until steady, then sample until the median is precise enough or the budget is spent.
 
 The clock is ``time.perf_counter_ns``. Between two readings of the clock there is the measured call and nothing else; what
-that costs by itself is published with the ``null`` runtime.
+that costs by itself is published with the ``null`` runtime. Between samples, now and then, the processor's pace is taken.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from statistics import NormalDist, median
 from time import perf_counter_ns
 
 from harness.worker.adapter import Arrays
+from harness.worker.pace import EVERY_NS, pace_ns
 
 Timed = Callable[[Arrays], int]  #: runs one call on a batch and returns its wall time, nanoseconds
 
@@ -46,14 +47,32 @@ class Samples:
     calls: int = 0
     warmup_calls: int = 0
     ended_by: str = "budget"
+    pace_ns: float | None = None  #: median of all looks at it, from the first sample to the last
 
 
 def collect(timed: Timed, batches: Sequence[Arrays], sampling: Sampling) -> Samples:
     """Warm up, then sample ``timed`` over the rotated ``batches``."""
     with _quiet_gc():
         samples = Samples(warmup_calls=_warm_up(timed, batches, sampling.max_seconds / 4))
-        _sample(timed, batches, sampling, samples)
+        paces: list[int] = []
+        _sample(_paced(timed, paces), batches, sampling, samples)
+    samples.pace_ns = median(paces)
     return samples
+
+
+def _paced(timed: Timed, paces: list[int]) -> Timed:
+    """``timed``, with a look at the pace after the first call, and from then on whenever it is time for the next."""
+    due = 0
+
+    def call(batch: Arrays) -> int:
+        nonlocal due
+        elapsed = timed(batch)
+        if perf_counter_ns() >= due:
+            paces.append(pace_ns())
+            due = perf_counter_ns() + EVERY_NS
+        return elapsed
+
+    return call
 
 
 def _warm_up(timed: Timed, batches: Sequence[Arrays], budget_s: float) -> int:

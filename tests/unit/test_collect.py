@@ -48,7 +48,14 @@ def score(right: int, fidelity: dict[str, Any] | None) -> dict[str, Any]:
 ROUND = {
     "measured_at": "2026-11-24T12:00:00+00:00",
     "phases": {"load": {"seconds": 1.0, "peak_rss_bytes": 5}},
-    "latency": {"nanoseconds": [10**6] * 5, "every": 1, "warmup_calls": 10, "ended_by": "budget", "noisy": None},
+    "latency": {
+        "nanoseconds": [10**6] * 5,
+        "every": 1,
+        "warmup_calls": 10,
+        "ended_by": "budget",
+        "noisy": None,
+        "pace_ns": 100_000,
+    },
     "calls_per_sample": 1,
     "generation": None,
     "memory": {

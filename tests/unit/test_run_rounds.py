@@ -37,6 +37,13 @@ def test_a_noisy_round_is_made_good_by_another_before_anything_is_evaluated(work
     assert kinds(engine.ran).index("evaluate") > engine.ran.index("measure-a-3")
 
 
+def test_a_round_on_a_slowed_processor_is_made_good_too(work: Path) -> None:
+    """Its own counters say nothing; the pace of the other rounds of the run does."""
+    engine = InProcess({"measure-a-1": partial(succeed, pace_ns=140_000)})
+    execute(work, engine)
+    assert extra(engine) == ["measure-a-3"]
+
+
 def test_a_cell_that_is_always_noisy_is_not_measured_for_ever(work: Path) -> None:
     behaviours: dict[str, Behaviour] = {f"measure-a-{number}": disturbed for number in range(ROUNDS + 2)}
     engine = InProcess(behaviours)

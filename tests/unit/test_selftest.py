@@ -17,10 +17,22 @@ MIB = 2**20
 
 
 class Bench:
-    """Records as a harness would write them whose rounds scatter by ``spread`` and which sees ``slowdown`` of 5 % more work."""
+    """Records as a harness would write them whose rounds scatter by ``spread`` and which sees ``slowdown`` of 5 % more work.
 
-    def __init__(self, spread: float = 0.002, slowdown: float = 0.05, bias: float = 0.0, **memory: int) -> None:
+    In half of the rounds a neighbour makes all take ``neighbour`` times as long; the pace shows it where it is ``looked`` at.
+    """
+
+    def __init__(
+        self,
+        spread: float = 0.002,
+        slowdown: float = 0.05,
+        bias: float = 0.0,
+        neighbour: float = 1.0,
+        looked: bool = True,
+        **memory: int,
+    ) -> None:
         self.draw = random.Random(0)
+        self.neighbour, self.looked = neighbour, looked
         self.spread, self.factors = spread, {"slower": 1 + slowdown, "same": 1 + bias}
         self.memory = {"held": 256, "spike": 256, "mapped": 256, "reserved": 0} | memory
 
@@ -28,9 +40,12 @@ class Bench:
         return name
 
     def measure(self, name: str) -> Mapping[str, Any]:
-        time = 2e6 * self.factors.get(name, 1.0) * (1 + self.draw.gauss(0, self.spread))
+        slowed = self.draw.choice((1.0, self.neighbour))
+        time = 2e6 * self.factors.get(name, 1.0) * slowed * (1 + self.draw.gauss(0, self.spread))
         peak = 30 + self.memory.get(name, 0)
-        return {"latency": {"nanoseconds": [time] * 5, "noisy": None}, "memory": {"peak_rss_bytes": peak * MIB}}
+        pace = 1e5 * (slowed if self.looked else 1.0) * (1 + self.draw.gauss(0, 0.01))
+        latency = {"nanoseconds": [time] * 5, "noisy": None, "pace_ns": pace}
+        return {"latency": latency, "memory": {"peak_rss_bytes": peak * MIB}}
 
 
 def passed(bench: Bench) -> list[bool]:
@@ -47,6 +62,11 @@ def test_a_harness_that_finds_what_is_known_passes() -> None:
 
 def test_rounds_that_differ_are_made_up_for_by_more_of_them() -> None:
     assert passed(Bench(spread=0.008)) == [True] * 7
+
+
+def test_rounds_beside_a_busy_neighbour_are_told_by_their_pace() -> None:
+    assert passed(Bench(spread=0.01, neighbour=1.5)) == [True] * 7
+    assert not all(passed(Bench(spread=0.01, neighbour=1.5, looked=False)))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.worker import loop
 from harness.worker.environment import Noise, Snapshot, versions
 from harness.worker.loop import MAX_SAMPLES, Sampling, collect, relative_half_width
+from harness.worker.pace import EVERY_NS, pace_ns
 
 ROOT = Path(__file__).parents[2]
 BATCHES = [{"x": np.array([number])} for number in range(8)]
@@ -52,6 +55,39 @@ def test_a_steady_call_ends_by_precision() -> None:
 
 def test_a_call_that_never_settles_ends_by_budget() -> None:
     assert collect(unsteady(), BATCHES, Sampling(30, 0.0, 0.1, 0.01)).ended_by == "budget"
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The looks at the pace that the loop takes: 10, 11, 12... nanoseconds."""
+    taken: list[int] = []
+
+    def look() -> int:
+        taken.append(10 + len(taken))
+        return taken[-1]
+
+    monkeypatch.setattr(loop, "pace_ns", look)
+    return taken
+
+
+def test_the_pace_is_taken_between_calls_and_seldom(looks: list[int]) -> None:
+    samples = collect(unsteady(), BATCHES, Sampling(30, 0.0, 0.1, 0.01))
+    assert set(samples.nanoseconds) == {1000, 100_000}
+    assert 1 <= len(looks) <= 0.1 / (EVERY_NS / 1e9) + 2  # the last call may outlast the budget
+    assert samples.pace_ns == median(looks)
+
+
+def test_the_pace_is_taken_after_every_slow_call(looks: list[int]) -> None:
+    def call(batch: Any) -> int:
+        time.sleep(1.2 * EVERY_NS / 1e9)
+        return 1000
+
+    samples = collect(call, BATCHES, Sampling(5, 0.0, 0.05, 0.01))
+    assert len(looks) == samples.calls
+
+
+def test_the_fixed_loop_is_timed() -> None:
+    assert 0 < pace_ns() < 1e9
 
 
 @pytest.mark.parametrize("number_of_batches", [1, 2, 3, 6, 8])
