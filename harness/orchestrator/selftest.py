@@ -132,11 +132,12 @@ def _speed(bench: _Bench, repeats: int, seed: int, say: Callable[[str], None]) -
     say("speed: the machine's usual pace")
     seen = [bench.measure(names[0]) for _ in range(FIRST_ROUNDS)]
     for number in range(repeats):
-        say(f"speed: repeat {number + 1} of {repeats}")
         medians = _repeat(bench, names, draw, seen)
         taken += [len(found) for found in medians.values()]
         same.append(stats.verdict(stats.compare(medians["same"], medians["work"])))
         slower.append(stats.verdict(stats.compare(medians["slower"], medians["work"])))
+        told = f"the same: {same[-1]}, {SLOWDOWN:.0%} more: {slower[-1]}"
+        say(f"speed: repeat {number + 1} of {repeats}: {told}, by {max(taken[-len(names) :])} rounds at most")
     false = sum(verdict in (stats.Verdict.FASTER, stats.Verdict.SLOWER) for verdict in same)
     ties = same.count(stats.Verdict.TIE)
     found = slower.count(stats.Verdict.SLOWER)
