@@ -285,6 +285,11 @@ class Results(Record):
     matrix: str = Field(description="the matrix file, as it was")
     cells: list[Cell]
 
+    @property
+    def rounds(self) -> list[Round]:
+        """Of all cells."""
+        return [each for cell in self.cells if cell.latency_ms for each in cell.latency_ms.rounds]
+
 
 def read(file: Path) -> Results | None:
     """Results of an earlier run, or None where there are none of this schema."""

@@ -103,6 +103,19 @@ def test_the_policy_names_the_only_script(written: Path) -> None:
     assert "default-src 'none'" in page
 
 
+def test_both_reports_say_how_many_rounds_were_noisy_and_left_out() -> None:
+    cell = next(
+        cell for cell in results().cells if cell.latency_ms and any(each.noisy for each in cell.latency_ms.rounds)
+    )
+    assert cell.latency_ms
+    rounds = [each.model_copy(update={"counts": each.noisy is None}) for each in cell.latency_ms.rounds]
+    run = wrap([cell.model_copy(update={"latency_ms": cell.latency_ms.model_copy(update={"rounds": rounds})})])
+    page = re.sub(r"<[^>]+>", "", render_html(run, build(run)))
+    for text in (page, render_markdown(run, build(run), [])):
+        assert f"Noisy rounds: 1 of {len(rounds)}" in text
+        assert "Left out: 1," in text
+
+
 def test_the_csv_has_a_line_a_cell(run: Results, written: Path) -> None:
     text = (written / "results.csv").read_bytes().decode("utf-8")
     lines = list(csv.DictReader(io.StringIO(text)))
