@@ -344,7 +344,7 @@ def doctor(work: Path, engine: str, as_json: bool) -> None:
 def selftest(work: Path, engine: str, repeats: int, seed: int, as_json: bool) -> None:
     """Hold what the harness finds against what is known: equal and unequal speeds, memory, its own overhead.
 
-    Takes a quarter of a minute a repeat on a quiet machine. The report shows the last one of this machine.
+    Takes seconds a repeat on a quiet machine, up to a minute on a noisy one. The report shows the last one of this machine.
 
     \b
     examples:

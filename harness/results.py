@@ -67,7 +67,9 @@ class Round(Record):
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
     noise: Noise | None = None
-    pace_us: float | None = Field(None, description="median time of a fixed loop between the samples, microseconds")
+    pace_us: list[float] | None = Field(
+        None, description="times of a fixed loop between the samples: quartiles, microseconds"
+    )
     counts: bool = Field(True, description="whether statistics use it: a noisy one is left out where enough were quiet")
 
 

@@ -206,3 +206,14 @@ def _logs(values: Sequence[float]) -> npt.NDArray[np.float64]:
         raise ValueError("positive values are needed")
     logs: npt.NDArray[np.float64] = np.log(array)
     return logs
+
+
+def mode(values: Sequence[float]) -> float:
+    """Where most of ``values`` lie: the middle of the shortest interval that holds a quarter of them, two at least.
+
+    After the shorth, which holds half of them (Andrews et al., Robust Estimates of Location, 1972).
+    """
+    ordered = sorted(values)
+    held = min(len(ordered), max(2, len(ordered) // 4))
+    start = min(range(len(ordered) - held + 1), key=lambda at: ordered[at + held - 1] - ordered[at])
+    return (ordered[start] + ordered[start + held - 1]) / 2

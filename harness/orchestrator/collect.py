@@ -83,8 +83,8 @@ class Collector:
         return Overhead(per_call_us=per_call / 1e3, rounds=len(records))
 
     @cached_property
-    def _usual_pace(self) -> float | None:
-        return rounds.usual_pace_of(self.plan, self.store)
+    def _judge(self) -> rounds.Judge:
+        return rounds.judge(self.plan, self.store)
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
@@ -138,19 +138,18 @@ class Collector:
 
     def _measured(self, planned: PlannedCell, entries: Sequence[Entry]) -> dict[str, Any]:
         everything = [entry.record() for entry in entries]
-        usual = self._usual_pace
-        counts = rounds.counted(everything, len(planned.rounds), usual)
+        counts = self._judge.counted(everything, len(planned.rounds))
         records = [record for record, counted in zip(everything, counts, strict=True) if counted]
         first, receipt = records[0], entries[0].receipt
         memory = _memory([record["memory"] for record in records])
         vram = [record["vram"]["peak_bytes"] for record in records]
         image = self.catalog.image_of(self.catalog.runtimes[planned.cell.runtime], planned.cell.device)
         caveats = [*self.engine.caveats]
-        if noisy := [why for record in records if (why := rounds.noise(record, usual))]:
+        if noisy := [why for record in records if (why := self._judge.noise(record))]:
             caveats.append(f"{len(noisy)} of {len(records)} rounds noisy: {noisy[0]}")
         return {
             "weights_bytes": first["weights_bytes"],
-            "latency_ms": _latency(everything, counts, usual),
+            "latency_ms": _latency(everything, counts, self._judge),
             "generation": _generation(records, dict(planned.cell.workload)),
             "ram_bytes": memory.peak_rss_bytes,
             "memory": memory,
@@ -231,7 +230,7 @@ class Collector:
         )
 
 
-def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool], usual_pace: float | None) -> Latency:
+def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool], judge: rounds.Judge) -> Latency:
     found = []
     for record, counted in zip(records, counts, strict=True):
         samples = [ns / 1e6 for ns in record["latency"]["nanoseconds"]]
@@ -242,8 +241,8 @@ def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool], usual
                 median_ms=statistics.median(samples),
                 ended_by=record["latency"]["ended_by"],
                 warmup_calls=record["latency"]["warmup_calls"],
-                noisy=rounds.noise(record, usual_pace),
-                pace_us=record["latency"]["pace_ns"] / 1e3,
+                noisy=judge.noise(record),
+                pace_us=[pace / 1e3 for pace in record["latency"]["pace_ns"]],
                 noise=Noise(**record["noise"]),
                 counts=counted,
             )

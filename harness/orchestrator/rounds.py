@@ -18,58 +18,66 @@ from harness.orchestrator.store import Store
 
 Records = Sequence[Mapping[str, Any]]
 
-#: A round whose fixed loop took this much longer than usual is noisy. In the quiet it stays within 3 %, whatever the runtime;
-#: a neighbour on the core's other hardware thread makes it 1.3 times and more.
-PACE_LIMIT = 1.10
+#: A round whose fixed loop took this much more or less time than usual is noisy. In the quiet it stays within 3 %, whatever
+#: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.8.
+PACE_BAND = 0.05
+#: So is one in which a quarter of the looks took this much more: it was disturbed for a part of the time.
+PACE_TAIL = 0.10
 
 
 def usual_pace(records: Iterable[Mapping[str, Any]]) -> float | None:
-    """Nanoseconds that the fixed loop takes where nothing slows this machine, or None where there are no rounds.
-
-    It is the 10th percentile over all rounds of a run: unlike the fastest, it does not hang on a single one.
-    """
-    paces = [record["latency"]["pace_ns"] for record in records]
-    return stats.percentile(paces, 10) if paces else None
+    """Nanoseconds that the fixed loop takes in most rounds of a run, or None where there are no rounds."""
+    paces = [record["latency"]["pace_ns"][1] for record in records]
+    return stats.mode(paces) if paces else None
 
 
-def usual_pace_of(plan: Plan, store: Store) -> float | None:
-    """The usual pace over all rounds of a plan that are in the store."""
+@dataclass(frozen=True)
+class Judge:
+    """Which rounds count, where the fixed loop usually takes ``usual`` nanoseconds, give or take ``band`` of them."""
+
+    usual: float | None
+    band: float = PACE_BAND
+
+    def noise(self, record: Mapping[str, Any]) -> str | None:
+        """Why a round is noisy, or None: what its own counters say, or a pace that is not the usual one of the machine."""
+        if (said := record["latency"]["noisy"]) is not None or self.usual is None:
+            return cast(str | None, said)
+        _, middle, high = (pace / self.usual for pace in record["latency"]["pace_ns"])
+        if abs(math.log(middle)) > math.log1p(self.band):
+            word = "slower" if middle > 1 else "faster"
+            return f"the processor ran {word} than usual: a fixed loop took {middle:.2f} times as long"
+        if high > 1 + PACE_TAIL:
+            return f"the processor ran slower than usual at times: a quarter of the fixed loops took {high:.2f} times as long"
+        return None
+
+    def counted(self, records: Records, wanted: int) -> list[bool]:
+        """Of each round whether it counts: all do, but for noisy ones where at least ``wanted`` were quiet."""
+        quiet = [self.noise(record) is None for record in records]
+        return quiet if sum(quiet) >= wanted else [True] * len(records)
+
+    def medians(self, records: Records, wanted: int) -> list[float]:
+        """Of the rounds that count, nanoseconds: the unit of all statistics."""
+        pairs = zip(records, self.counted(records, wanted), strict=True)
+        return [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
+
+    def unsure(self, records: Records, wanted: int, spread: float) -> float:
+        """How much a cell needs another round: 0 where it does not, infinite while fewer than ``wanted`` were quiet.
+
+        Between the two it is the half width of the 95 % interval of those that count, relative to their geometric mean, where
+        that is more than ``spread``. A single round has no interval and is never too wide.
+        """
+        if sum(self.noise(record) is None for record in records) < wanted:
+            return math.inf
+        interval = stats.round_interval(self.medians(records, wanted))
+        half_width = (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
+        return half_width if half_width > spread else 0.0
+
+
+def judge(plan: Plan, store: Store) -> Judge:
+    """One who knows the usual pace of all rounds of a plan that are in the store."""
     keys = [key for planned in plan.cells for key in (*planned.rounds, *planned.extra)]
     records = [entry.record() for key in keys if (entry := store.find(key))]
-    return usual_pace(record for record in records if "unsupported" not in record)
-
-
-def noise(record: Mapping[str, Any], usual: float | None) -> str | None:
-    """Why a round is noisy, or None: what its own counters say, or a pace that is not the ``usual`` one of the machine."""
-    latency = record["latency"]
-    if latency["noisy"] is None and usual and latency["pace_ns"] > PACE_LIMIT * usual:
-        return f"the processor was slowed: a fixed loop took {latency['pace_ns'] / usual:.2f} times as long as usual"
-    return cast(str | None, latency["noisy"])
-
-
-def counted(records: Records, wanted: int, usual: float | None) -> list[bool]:
-    """Of each round whether it counts: all do, but for noisy ones where at least ``wanted`` were quiet."""
-    quiet = [noise(record, usual) is None for record in records]
-    return quiet if sum(quiet) >= wanted else [True] * len(records)
-
-
-def medians(records: Records, wanted: int, usual: float | None) -> list[float]:
-    """Of the rounds that count, nanoseconds: the unit of all statistics."""
-    pairs = zip(records, counted(records, wanted, usual), strict=True)
-    return [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
-
-
-def unsure(records: Records, wanted: int, usual: float | None, spread: float) -> float:
-    """How much a cell needs another round: 0 where it does not, infinite while fewer than ``wanted`` rounds were quiet.
-
-    Between the two it is the half width of the 95 % interval of those that count, relative to their geometric mean, where that
-    is more than ``spread``. A single round has no interval and is never too wide.
-    """
-    if sum(noise(record, usual) is None for record in records) < wanted:
-        return math.inf
-    interval = stats.round_interval(medians(records, wanted, usual))
-    half_width = (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
-    return half_width if half_width > spread else 0.0
+    return Judge(usual_pace(record for record in records if "unsupported" not in record))
 
 
 def extra(plan: Plan, store: Store) -> list[Step]:
@@ -79,9 +87,9 @@ def extra(plan: Plan, store: Store) -> list[Step]:
     """
     measure = plan.matrix.measure
     cells = [_Cell.of(planned, store) for planned in plan.wanted]
-    usual = usual_pace_of(plan, store)
+    judging = judge(plan, store)
     budget_s = measure.extra_share * sum(cell.planned_s for cell in cells) - sum(cell.extra_s for cell in cells)
-    needy = [(need, cell) for cell in cells if cell.next and (need := cell.unsure(usual, measure.spread))]
+    needy = [(need, cell) for cell in cells if cell.next and (need := cell.unsure(judging, measure.spread))]
     found = []
     for _, cell in sorted(needy, key=lambda pair: -pair[0]):
         if cell.next and cell.round_s <= budget_s:
@@ -109,8 +117,8 @@ class _Cell:
             records.append(record)
         return cls(records, len(planned.rounds), None)
 
-    def unsure(self, usual: float | None, spread: float) -> float:
-        return unsure(self.records, self.wanted, usual, spread) if self.records else 0.0
+    def unsure(self, judging: Judge, spread: float) -> float:
+        return judging.unsure(self.records, self.wanted, spread) if self.records else 0.0
 
     @property
     def planned_s(self) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from statistics import NormalDist, median
+from statistics import NormalDist, median, quantiles
 from time import perf_counter_ns
 
 from harness.worker.adapter import Arrays
@@ -47,7 +47,9 @@ class Samples:
     calls: int = 0
     warmup_calls: int = 0
     ended_by: str = "budget"
-    pace_ns: float | None = None  #: median of all looks at it, from the first sample to the last
+    pace_ns: list[float] = field(
+        default_factory=list
+    )  #: quartiles of all looks at it, from the first sample to the last
 
 
 def collect(timed: Timed, batches: Sequence[Arrays], sampling: Sampling) -> Samples:
@@ -56,7 +58,7 @@ def collect(timed: Timed, batches: Sequence[Arrays], sampling: Sampling) -> Samp
         samples = Samples(warmup_calls=_warm_up(timed, batches, sampling.max_seconds / 4))
         paces: list[int] = []
         _sample(_paced(timed, paces), batches, sampling, samples)
-    samples.pace_ns = median(paces)
+    samples.pace_ns = quantiles(paces, n=4, method="inclusive") if len(paces) > 1 else 3 * [float(paces[0])]
     return samples
 
 
