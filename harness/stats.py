@@ -209,11 +209,11 @@ def _logs(values: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def mode(values: Sequence[float]) -> float:
-    """Where most of ``values`` lie: the middle of the shortest interval that holds a quarter of them, two at least.
+    """Where most of ``values`` lie: the middle one in the shortest interval that holds a quarter of them, two at least.
 
     After the shorth, which holds half of them (Andrews et al., Robust Estimates of Location, 1972).
     """
     ordered = sorted(values)
     held = min(len(ordered), max(2, len(ordered) // 4))
     start = min(range(len(ordered) - held + 1), key=lambda at: ordered[at + held - 1] - ordered[at])
-    return (ordered[start] + ordered[start + held - 1]) / 2
+    return ordered[start + (held - 1) // 2]

@@ -71,7 +71,7 @@ class InProcess:
 
 def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000, pace_ns: int = 100_000) -> Outcome:
     record = {
-        "latency": {"nanoseconds": [nanoseconds], "noisy": noisy, "pace_ns": pace_ns},
+        "latency": {"nanoseconds": [nanoseconds], "noisy": noisy, "pace_ns": [pace_ns] * 3},
         "phases": {"steady": {"seconds": 1.0}},
     }
     (job.step / "out" / "record.json").write_text(json.dumps(record))

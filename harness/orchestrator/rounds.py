@@ -19,7 +19,7 @@ from harness.orchestrator.store import Store
 Records = Sequence[Mapping[str, Any]]
 
 #: A round whose fixed loop took this much more or less time than usual is noisy. In the quiet it stays within 3 %, whatever
-#: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.8.
+#: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.85.
 PACE_BAND = 0.05
 #: So is one in which a quarter of the looks took this much more: it was disturbed for a part of the time.
 PACE_TAIL = 0.10
@@ -33,17 +33,16 @@ def usual_pace(records: Iterable[Mapping[str, Any]]) -> float | None:
 
 @dataclass(frozen=True)
 class Judge:
-    """Which rounds count, where the fixed loop usually takes ``usual`` nanoseconds, give or take ``band`` of them."""
+    """Tells which rounds count on a machine on which the fixed loop usually takes ``usual`` nanoseconds."""
 
     usual: float | None
-    band: float = PACE_BAND
 
     def noise(self, record: Mapping[str, Any]) -> str | None:
         """Why a round is noisy, or None: what its own counters say, or a pace that is not the usual one of the machine."""
         if (said := record["latency"]["noisy"]) is not None or self.usual is None:
             return cast(str | None, said)
         _, middle, high = (pace / self.usual for pace in record["latency"]["pace_ns"])
-        if abs(math.log(middle)) > math.log1p(self.band):
+        if abs(math.log(middle)) > math.log1p(PACE_BAND):
             word = "slower" if middle > 1 else "faster"
             return f"the processor ran {word} than usual: a fixed loop took {middle:.2f} times as long"
         if high > 1 + PACE_TAIL:

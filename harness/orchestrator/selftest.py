@@ -11,7 +11,7 @@ import json
 import random
 import shutil
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,18 +24,16 @@ from harness.catalog import Catalog, Image
 from harness.errors import EnvironmentProblem
 from harness.orchestrator import machine, rounds
 from harness.orchestrator.engines import Engine, Environment, Job, Limits
-from harness.orchestrator.store import Entry, Store
+from harness.orchestrator.store import Entry, Store, write_json
 from harness.results import Check, SelfTest
 
-FILE = "selftest.json"
+FILE, UNFINISHED = "selftest.json", "selftest-unfinished.json"
 
 ROUNDS, EXTRA_ROUNDS = 5, 45
 FIRST_ROUNDS = 10  # to know the machine's usual pace by, as the first rounds of a matrix do
 #: Half width of a cell's interval at which its extra rounds end. That of a difference is 1.4 times as wide and must lie, with
 #: room for chance, within the smallest effect.
 SPREAD = 0.3 * stats.SMALLEST_EFFECT
-#: One runtime only has one pace in the quiet, and what is to be told is small.
-PACE_BAND = stats.SMALLEST_EFFECT
 SLOWDOWN = 0.05
 FALSE_LIMIT, TIE_LIMIT, FOUND_LIMIT = 0.05, 0.95, 0.80  # shares of all repeats
 
@@ -43,7 +41,7 @@ _PRODUCTS = 400  # about 2 ms a call
 _BYTES = 256 * 2**20
 _MEMORY_LIMIT = 0.03  # of the amount: allocators round, and page tables are not counted
 _OVERHEAD_LIMIT_US = 20.0
-_SAMPLING = {"min_samples": 30, "min_seconds": 0.1, "max_seconds": 0.2, "precision": 0.01}
+_SAMPLING = {"min_samples": 30, "min_seconds": 0.05, "max_seconds": 0.1, "precision": 0.01}
 _LIMITS = Limits(cpus=1, memory_bytes=2 * 2**30, timeout_s=120.0)  # all that is measured here works in one thread
 _TASK = "image-classification"
 
@@ -92,28 +90,57 @@ class _Bench:
         return record
 
 
+@dataclass
+class _Progress:
+    """What the repeats so far came to, in a file: a self-test that was stopped goes on where it was."""
+
+    file: Path
+    of: Mapping[str, Any]  # what must be the same for it to go on
+    repeats: list[Mapping[str, Any]] = field(default_factory=list)
+    seen: list[Mapping[str, Any]] = field(default_factory=list)  # the paces of all rounds, as records hold them
+
+    @classmethod
+    def resume(cls, file: Path, of: Mapping[str, Any]) -> _Progress:
+        """From the file, or from the beginning where there is none, or of something else."""
+        try:
+            found = json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            return cls(file, of)
+        return cls(file, of, found["repeats"], found["seen"]) if found["of"] == of else cls(file, of)
+
+    def see(self, record: Mapping[str, Any]) -> None:
+        """Take note of a round's pace."""
+        self.seen.append({"latency": {"pace_ns": record["latency"]["pace_ns"]}})
+
+    def add(self, repeat: Mapping[str, Any]) -> None:
+        """Keep what a repeat came to."""
+        self.repeats.append(repeat)
+        write_json(self.file, {"of": self.of, "repeats": self.repeats, "seen": self.seen})
+
+
 def run(
     catalog: Catalog, engine: Engine, store: Store, repeats: int, seed: int, say: Callable[[str], None]
 ) -> SelfTest:
     """Measure all; ``say`` is told how far it is. The result is also kept in the store, for the reports of this machine."""
-    folder = store.root / "selftest"
+    folder, host = store.root / "selftest", machine.describe()["host"]
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     pixels = np.zeros((8, 1, 1, 1, 1), np.float32)
     tasks.save_workload(folder / "data", _TASK, {"batch": 1, "image_size": 1}, {"pixel_values": pixels})
     images: dict[str, Image] = {name: catalog.runtimes[name].image for name in ("known", "null")}
     bench = _Bench(engine, store, folder, {name: engine.ensure(image, say) for name, image in images.items()})
+    rules = [ROUNDS, EXTRA_ROUNDS, SPREAD, rounds.PACE_BAND, rounds.PACE_TAIL]
+    of = {"host": host, "engine": engine.name, "seed": seed, "code": images["known"].source_hash, "rules": rules}
+    progress = _Progress.resume(store.root / UNFINISHED, of)
     try:
-        checks = [*_speed(bench, repeats, seed, say), *_memory(bench, say), _overhead(bench, say)]
+        checks = [*_speed(bench, repeats, progress, say), *_memory(bench, say), _overhead(bench, say)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     made = SelfTest(
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        host=machine.describe()["host"],
-        engine=engine.name,
-        checks=checks,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"), host=host, engine=engine.name, checks=checks
     )
     (store.root / FILE).write_text(made.model_dump_json(indent=1), "utf-8")
+    progress.file.unlink(missing_ok=True)
     return made
 
 
@@ -126,64 +153,65 @@ def last(store: Store, host: str, engine: str) -> SelfTest | None:
     return found if (found.host, found.engine) == (host, engine) else None
 
 
-def _speed(bench: _Bench, repeats: int, seed: int, say: Callable[[str], None]) -> Iterable[Check]:
+def _speed(bench: _Bench, repeats: int, progress: _Progress, say: Callable[[str], None]) -> Iterable[Check]:
     names = [bench.artifact(name, _PRODUCTS) for name in ("work", "same")]
     names.append(bench.artifact("slower", round((1 + SLOWDOWN) * _PRODUCTS)))
-    draw = random.Random(seed)
-    same, slower, taken = [], [], []
-    say("speed: the machine's usual pace")
-    seen = [bench.measure(names[0]) for _ in range(FIRST_ROUNDS)]
-    for number in range(repeats):
-        medians = _repeat(bench, names, draw, seen)
-        taken += [len(found) for found in medians.values()]
-        same.append(stats.verdict(stats.compare(medians["same"], medians["work"])))
-        slower.append(stats.verdict(stats.compare(medians["slower"], medians["work"])))
-        told = f"the same: {same[-1]}, {SLOWDOWN:.0%} more: {slower[-1]}"
-        say(f"speed: repeat {number + 1} of {repeats}: {told}, by {max(taken[-len(names) :])} rounds at most")
-    false = sum(verdict in (stats.Verdict.FASTER, stats.Verdict.SLOWER) for verdict in same)
-    ties = same.count(stats.Verdict.TIE)
-    found = slower.count(stats.Verdict.SLOWER)
+    if done := len(progress.repeats):
+        say(f"speed: goes on after {done} repeats of an earlier test that was stopped")
+    else:
+        say("speed: the machine's usual pace")
+        for _ in range(FIRST_ROUNDS):
+            progress.see(bench.measure(names[0]))
+    for number in range(done, repeats):
+        medians, taken = _repeat(bench, names, random.Random(f"{progress.of['seed']} {number}"), progress)
+        same = stats.verdict(stats.compare(medians["same"], medians["work"]))
+        slower = stats.verdict(stats.compare(medians["slower"], medians["work"]))
+        progress.add({"same": same, "slower": slower, "rounds": taken})
+        told = f"the same: {same}, {SLOWDOWN:.0%} more: {slower}"
+        say(f"speed: repeat {number + 1} of {repeats}: {told}, by {max(taken)} rounds at most")
+    yield from _speed_checks(progress.repeats[:repeats])
+
+
+def _speed_checks(repeats: Sequence[Mapping[str, Any]]) -> Iterable[Check]:
+    of, taken = len(repeats), [number for each in repeats for number in each["rounds"]]
+    false = sum(each["same"] in (stats.Verdict.FASTER, stats.Verdict.SLOWER) for each in repeats)
+    ties = sum(each["same"] == stats.Verdict.TIE for each in repeats)
+    found = sum(each["slower"] == stats.Verdict.SLOWER for each in repeats)
     yield Check(
         name="the same work twice: called different",
         wanted=f"at most {FALSE_LIMIT:.0%}",
-        found=f"{false} of {repeats}",
-        passed=false <= FALSE_LIMIT * repeats,
+        found=f"{false} of {of}",
+        passed=false <= FALSE_LIMIT * of,
     )
     yield Check(
         name="the same work twice: called a tie",
         wanted=f"at least {TIE_LIMIT:.0%}",
-        found=f"{ties} of {repeats}, by {statistics.median(taken):.0f} rounds each (at most {max(taken)})",
-        passed=ties >= TIE_LIMIT * repeats,
+        found=f"{ties} of {of}, by {statistics.median(taken):.0f} rounds each (at most {max(taken)})",
+        passed=ties >= TIE_LIMIT * of,
     )
     yield Check(
         name=f"{SLOWDOWN:.0%} more work: called slower",
         wanted=f"at least {FOUND_LIMIT:.0%}",
-        found=f"{found} of {repeats}",
-        passed=found >= FOUND_LIMIT * repeats,
+        found=f"{found} of {of}",
+        passed=found >= FOUND_LIMIT * of,
     )
 
 
 def _repeat(
-    bench: _Bench, names: Iterable[str], draw: random.Random, seen: list[Mapping[str, Any]]
-) -> dict[str, list[float]]:
-    """The round medians that count of each artifact, measured as the cells of one matrix.
-
-    ``seen`` gathers the rounds of all repeats: what the machine's usual pace is known from.
-    """
+    bench: _Bench, names: Iterable[str], draw: random.Random, progress: _Progress
+) -> tuple[dict[str, list[float]], list[int]]:
+    """The round medians that count of each artifact, measured as the cells of one matrix, and how many rounds each took."""
     records: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
     for number in range(ROUNDS + EXTRA_ROUNDS):
-        judge = _judge(seen)
+        judge = rounds.Judge(rounds.usual_pace(progress.seen))
         order = [name for name in records if number < ROUNDS or judge.unsure(records[name], ROUNDS, _spread(name))]
         draw.shuffle(order)
         for name in order:
             records[name].append(bench.measure(name))
-            seen.append(records[name][-1])
-    judge = _judge(seen)
-    return {name: judge.medians(found, ROUNDS) for name, found in records.items()}
-
-
-def _judge(records: Iterable[Mapping[str, Any]]) -> rounds.Judge:
-    return rounds.Judge(rounds.usual_pace(records), PACE_BAND)
+            progress.see(records[name][-1])
+    judge = rounds.Judge(rounds.usual_pace(progress.seen))
+    medians = {name: judge.medians(found, ROUNDS) for name, found in records.items()}
+    return medians, [len(found) for found in records.values()]
 
 
 def _spread(name: str) -> float:
@@ -218,7 +246,7 @@ def _overhead(bench: _Bench, say: Callable[[str], None]) -> Check:
     say("overhead")
     bench.artifact("null", 1)
     records = [bench.measure("null") for _ in range(ROUNDS)]
-    microseconds = statistics.median(_judge(records).medians(records, ROUNDS)) / 1e3
+    microseconds = statistics.median(rounds.Judge(rounds.usual_pace(records)).medians(records, ROUNDS)) / 1e3
     return Check(
         name="the harness's own cost of a call",
         wanted=f"at most {_OVERHEAD_LIMIT_US:.0f} µs",

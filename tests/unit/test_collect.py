@@ -54,7 +54,7 @@ ROUND = {
         "warmup_calls": 10,
         "ended_by": "budget",
         "noisy": None,
-        "pace_ns": 100_000,
+        "pace_ns": [99_000, 100_000, 102_000],
     },
     "calls_per_sample": 1,
     "generation": None,

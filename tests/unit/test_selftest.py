@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.orchestrator.store import Store
 from harness.results import Check, SelfTest
 
 MIB = 2**20
+OF = {"host": "here", "seed": 0}
 
 
 class Bench:
@@ -43,16 +45,19 @@ class Bench:
         slowed = self.draw.choice((1.0, self.neighbour))
         time = 2e6 * self.factors.get(name, 1.0) * slowed * (1 + self.draw.gauss(0, self.spread))
         peak = 30 + self.memory.get(name, 0)
-        pace = 1e5 * (slowed if self.looked else 1.0) * (1 + self.draw.gauss(0, 0.01))
-        latency = {"nanoseconds": [time] * 5, "noisy": None, "pace_ns": pace}
+        pace = 1e5 * (slowed if self.looked else 1.0) * (1 + self.draw.gauss(0, 0.005))
+        latency = {"nanoseconds": [time] * 5, "noisy": None, "pace_ns": [0.99 * pace, pace, 1.02 * pace]}
         return {"latency": latency, "memory": {"peak_rss_bytes": peak * MIB}}
 
 
-def passed(bench: Bench) -> list[bool]:
-    def quiet(line: str) -> None:
-        pass
+def nothing(line: str) -> None:
+    pass
 
-    checks = [*selftest._speed(bench, 20, 0, quiet), *selftest._memory(bench, quiet)]  # type: ignore[arg-type]
+
+def passed(bench: Bench) -> list[bool]:
+    with TemporaryDirectory() as folder:
+        progress = selftest._Progress.resume(Path(folder) / "unfinished.json", OF)
+        checks = [*selftest._speed(bench, 20, progress, nothing), *selftest._memory(bench, nothing)]  # type: ignore[arg-type]
     return [check.passed for check in checks]
 
 
@@ -84,6 +89,27 @@ def test_rounds_beside_a_busy_neighbour_are_told_by_their_pace() -> None:
 )
 def test_a_harness_that_errs_fails_the_check_of_its_error(bench: Bench, failing: int) -> None:
     assert not passed(bench)[failing]
+
+
+def test_a_test_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    class Stopped(Bench):
+        left = 100
+
+        def measure(self, name: str) -> Mapping[str, Any]:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return super().measure(name)
+
+    file, said = tmp_path / "unfinished.json", []
+    with pytest.raises(KeyboardInterrupt):
+        list(selftest._speed(Stopped(), 20, selftest._Progress.resume(file, OF), nothing))  # type: ignore[arg-type]
+    progress = selftest._Progress.resume(file, OF)
+    assert len(progress.repeats) == 6  # ten rounds for the pace, fifteen a repeat
+    checks = list(selftest._speed(Bench(), 20, progress, said.append))  # type: ignore[arg-type]
+    assert said[0] == "speed: goes on after 6 repeats of an earlier test that was stopped"
+    assert [check.found for check in checks] == ["0 of 20", "20 of 20, by 5 rounds each (at most 5)", "20 of 20"]
+    assert selftest._Progress.resume(file, OF | {"seed": 1}).repeats == []
 
 
 def test_the_last_one_counts_on_its_own_machine_and_engine_only(tmp_path: Path) -> None:

@@ -35,6 +35,20 @@ def test_percentile_lies_within_the_samples(samples: list[float], q: float) -> N
     assert min(samples) <= stats.percentile(samples, q) <= max(samples)
 
 
+@given(samples=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40))
+def test_the_mode_is_one_of_the_values_whatever_their_order(samples: list[float]) -> None:
+    assert stats.mode(samples) in samples
+    assert stats.mode(samples[::-1]) == stats.mode(samples)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([5.0], 5.0), ([1.0, 9.0, 9.1], 9.0), ([7.0, 1.0, 1.02, 1.01, 3.0, 5.0, 8.0, 9.0, 9.9, 4.0, 2.0, 6.0], 1.01)],
+)
+def test_the_mode_is_where_the_values_are_densest(values: list[float], expected: float) -> None:
+    assert stats.mode(values) == expected
+
+
 def test_percentile_is_type_7() -> None:
     assert stats.percentile([1, 2, 3, 4], 40) == pytest.approx(2.2)
     with pytest.raises(ValueError, match="no samples"):
