@@ -62,14 +62,17 @@ class Judge:
     def unsure(self, records: Records, wanted: int, spread: float) -> float:
         """How much a cell needs another round: 0 where it does not, infinite while fewer than ``wanted`` were quiet.
 
-        Between the two it is the half width of the 95 % interval of those that count, relative to their geometric mean, where
-        that is more than ``spread``. A single round has no interval and is never too wide.
+        Between the two it is ``half_width``, where that is more than ``spread``.
         """
         if sum(self.noise(record) is None for record in records) < wanted:
             return math.inf
-        interval = stats.round_interval(self.medians(records, wanted))
-        half_width = (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
+        half_width = self.half_width(records, wanted)
         return half_width if half_width > spread else 0.0
+
+    def half_width(self, records: Records, wanted: int) -> float:
+        """Of the 95 % interval of the rounds that count, relative to their geometric mean; 0 of a single round."""
+        interval = stats.round_interval(self.medians(records, wanted))
+        return (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
 
 
 def judge(plan: Plan, store: Store) -> Judge:
@@ -88,10 +91,10 @@ def extra(plan: Plan, store: Store) -> list[Step]:
     cells = [_Cell.of(planned, store) for planned in plan.wanted]
     judging = judge(plan, store)
     budget_s = measure.extra_share * sum(cell.planned_s for cell in cells) - sum(cell.extra_s for cell in cells)
-    needy = [(need, cell) for cell in cells if cell.next and (need := cell.unsure(judging, measure.spread))]
+    needs = [(cell.need(judging, measure.spread), cell) for cell in cells]
     found = []
-    for _, cell in sorted(needy, key=lambda pair: -pair[0]):
-        if cell.next and cell.round_s <= budget_s:
+    for (unsure, _), cell in sorted(needs, key=lambda pair: pair[0], reverse=True):
+        if unsure and cell.next and cell.round_s <= budget_s:
             budget_s -= cell.round_s
             found.append(plan.steps[cell.next])
     return found
@@ -116,8 +119,11 @@ class _Cell:
             records.append(record)
         return cls(records, len(planned.rounds), None)
 
-    def unsure(self, judging: Judge, spread: float) -> float:
-        return judging.unsure(self.records, self.wanted, spread) if self.records else 0.0
+    def need(self, judging: Judge, spread: float) -> tuple[float, float]:
+        """How unsure it is, and, of those that are equally so for want of quiet rounds, how wide."""
+        if not self.records:
+            return 0.0, 0.0
+        return judging.unsure(self.records, self.wanted, spread), judging.half_width(self.records, self.wanted)
 
     @property
     def planned_s(self) -> float:

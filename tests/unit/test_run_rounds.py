@@ -72,6 +72,16 @@ def test_the_cell_that_is_most_unsure_comes_first(work: Path) -> None:
     assert extra(engine) == [f"measure-{name}-3" for name in CELLS[1:5]]
 
 
+def test_of_cells_that_want_quiet_rounds_the_widest_comes_first(work: Path) -> None:
+    """Of each cell a round was noisy, and the time is enough for four more rounds: they are of the last cells, which differ."""
+    engine = InProcess(
+        {f"measure-{name}-1": disturbed for name in CELLS}
+        | {f"measure-{name}-2": partial(succeed, nanoseconds=2000) for name in CELLS[4:]}
+    )
+    execute(work, engine)
+    assert extra(engine) == [f"measure-{name}-3" for name in CELLS[4:]]
+
+
 def test_an_extra_round_that_fails_is_not_tried_again_in_the_same_run(work: Path) -> None:
     engine = InProcess({"measure-a-1": disturbed, "measure-a-3": say("crashed", "killed")})
     run = execute(work, engine)
