@@ -123,6 +123,7 @@ def run(
 ) -> SelfTest:
     """Measure all; ``say`` is told how far it is. The result is also kept in the store, for the reports of this machine."""
     folder, host = store.root / "selftest", machine.describe()["host"]
+    engine.reap()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     pixels = np.zeros((8, 1, 1, 1, 1), np.float32)

@@ -230,6 +230,7 @@ ORPHAN = """
 
 
 def test_containers_of_a_dead_run_are_reaped(engine: DockerEngine, probe: Environment, tmp_path: Path) -> None:
+    engine.reap()  # what dead runs left on this machine before
     job = prepare(tmp_path, probe, "import time; print('here', flush=True); time.sleep(600)")
     program = ORPHAN.format(root=str(ROOT), folder=str(tmp_path), reference=probe.reference, memory=MEMORY)
     with subprocess.Popen([sys.executable, "-c", dedent(program)], stdout=subprocess.PIPE, text=True) as owner:
