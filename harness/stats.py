@@ -62,6 +62,17 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(float(np.mean(_logs(values))))
 
 
+def mode(values: Sequence[float]) -> float:
+    """Where most of ``values`` lie: the middle one in the shortest interval that holds a quarter of them, two at least.
+
+    After the shorth, which holds half of them (Andrews et al., Robust Estimates of Location, 1972).
+    """
+    ordered = sorted(values)
+    held = min(len(ordered), max(2, len(ordered) // 4))
+    start = min(range(len(ordered) - held + 1), key=lambda at: ordered[at + held - 1] - ordered[at])
+    return ordered[start + (held - 1) // 2]
+
+
 def round_interval(round_medians: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Interval of the geometric mean of round medians: Student's t on their logs. None with fewer than 2 rounds."""
     if len(round_medians) < 2:
@@ -206,14 +217,3 @@ def _logs(values: Sequence[float]) -> npt.NDArray[np.float64]:
         raise ValueError("positive values are needed")
     logs: npt.NDArray[np.float64] = np.log(array)
     return logs
-
-
-def mode(values: Sequence[float]) -> float:
-    """Where most of ``values`` lie: the middle one in the shortest interval that holds a quarter of them, two at least.
-
-    After the shorth, which holds half of them (Andrews et al., Robust Estimates of Location, 1972).
-    """
-    ordered = sorted(values)
-    held = min(len(ordered), max(2, len(ordered) // 4))
-    start = min(range(len(ordered) - held + 1), key=lambda at: ordered[at + held - 1] - ordered[at])
-    return ordered[start + (held - 1) // 2]

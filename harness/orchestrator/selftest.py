@@ -105,8 +105,8 @@ class _Progress:
         try:
             found = json.loads(file.read_bytes())
         except (OSError, ValueError):
-            return cls(file, of)
-        return cls(file, of, found["repeats"], found["seen"]) if found["of"] == of else cls(file, of)
+            found = {}
+        return cls(**found | {"file": file}) if found.get("of") == of else cls(file, of)
 
     def see(self, record: Mapping[str, Any]) -> None:
         """Take note of a round's pace."""

@@ -47,9 +47,7 @@ class Samples:
     calls: int = 0
     warmup_calls: int = 0
     ended_by: str = "budget"
-    pace_ns: list[float] = field(
-        default_factory=list
-    )  #: quartiles of all looks at it, from the first sample to the last
+    pace_ns: list[float] = field(default_factory=list)  #: quartiles of all looks at it
 
 
 def collect(timed: Timed, batches: Sequence[Arrays], sampling: Sampling) -> Samples:

@@ -12,9 +12,8 @@ from time import perf_counter_ns
 EVERY_NS = 5_000_000
 
 _STEPS = 1_000  # about 0.1 ms
-_LEAD_IN = (
-    200  # untimed: what ran before has left caches and branch predictors cold, and how cold is a matter of the runtime
-)
+#: Untimed: what ran before has left caches and branch predictors cold, and how cold is a matter of the runtime.
+_LEAD_IN = 200
 
 
 def pace_ns() -> int:
