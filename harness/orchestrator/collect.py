@@ -86,6 +86,17 @@ class Collector:
     def _judge(self) -> rounds.Judge:
         return rounds.judge(self.plan, self.store)
 
+    @cached_property
+    def _paced(self) -> dict[tuple[Any, ...], bool]:
+        """Of each group whether all its cells have enough rounds at the usual pace."""
+        found: dict[tuple[Any, ...], bool] = {}
+        for planned in self.plan.cells:
+            entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := self.store.find(key))]
+            records = [record for entry in entries if "unsupported" not in (record := entry.record())]
+            enough = not records or self._judge.enough(records, len(planned.rounds))
+            found[_group(planned)] = found.get(_group(planned), True) and enough
+        return found
+
     # --- rows --------------------------------------------------------------------------------------------------------
 
     def _cell(self, planned: PlannedCell) -> Cell:
@@ -138,7 +149,7 @@ class Collector:
 
     def _measured(self, planned: PlannedCell, entries: Sequence[Entry]) -> dict[str, Any]:
         everything = [entry.record() for entry in entries]
-        counts = self._judge.counted(everything, len(planned.rounds))
+        counts = self._judge.counted(everything, len(planned.rounds), self._paced[_group(planned)])
         records = [record for record, counted in zip(everything, counts, strict=True) if counted]
         first, receipt = records[0], entries[0].receipt
         memory = _memory([record["memory"] for record in records])
@@ -228,6 +239,11 @@ class Collector:
             provenance=manifest["provenance"],
             zstd_bytes=weighing.zstd_bytes(entry),
         )
+
+
+def _group(planned: PlannedCell) -> tuple[Any, ...]:
+    """What cells that are compared with each other have in common."""
+    return planned.cell.model, planned.cell.device, planned.cell.workload
 
 
 def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool], judge: rounds.Judge) -> Latency:

@@ -18,7 +18,7 @@ from harness.orchestrator.store import Store
 
 Records = Sequence[Mapping[str, Any]]
 
-#: A round whose fixed loop took this much more or less time than usual is noisy. In the quiet it stays within 3 %, whatever
+#: A round whose fixed loop took this much more or less time than usual is noisy. In the quiet it stays within 4 %, whatever
 #: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.85.
 PACE_BAND = 0.05
 #: So is one in which a quarter of the looks took this much more: it was disturbed for a part of the time.
@@ -49,14 +49,22 @@ class Judge:
             return f"the processor ran slower than usual at times: a quarter of the fixed loops took {high:.2f} times as long"
         return None
 
-    def counted(self, records: Records, wanted: int) -> list[bool]:
-        """Of each round whether it counts: all do, but for noisy ones where at least ``wanted`` were quiet."""
-        quiet = [self.noise(record) is None for record in records]
+    def enough(self, records: Records, wanted: int) -> bool:
+        """Whether at least ``wanted`` rounds were quiet."""
+        return sum(self.noise(record) is None for record in records) >= wanted
+
+    def counted(self, records: Records, wanted: int, paced: bool) -> list[bool]:
+        """Of each round whether it counts: all do, but for noisy ones where at least ``wanted`` were quiet.
+
+        Rounds at another pace are left out only where ``paced``: of all cells that are compared with each other, or of none.
+        Otherwise one would be told from its rounds at the usual pace, and the other from those at any.
+        """
+        quiet = [(self.noise(record) if paced else record["latency"]["noisy"]) is None for record in records]
         return quiet if sum(quiet) >= wanted else [True] * len(records)
 
-    def medians(self, records: Records, wanted: int) -> list[float]:
+    def medians(self, records: Records, wanted: int, paced: bool) -> list[float]:
         """Of the rounds that count, nanoseconds: the unit of all statistics."""
-        pairs = zip(records, self.counted(records, wanted), strict=True)
+        pairs = zip(records, self.counted(records, wanted, paced), strict=True)
         return [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
 
     def unsure(self, records: Records, wanted: int, spread: float) -> float:
@@ -64,14 +72,14 @@ class Judge:
 
         Between the two it is ``half_width``, where that is more than ``spread``.
         """
-        if sum(self.noise(record) is None for record in records) < wanted:
+        if not self.enough(records, wanted):
             return math.inf
         half_width = self.half_width(records, wanted)
         return half_width if half_width > spread else 0.0
 
     def half_width(self, records: Records, wanted: int) -> float:
-        """Of the 95 % interval of the rounds that count, relative to their geometric mean; 0 of a single round."""
-        interval = stats.round_interval(self.medians(records, wanted))
+        """Of the 95 % interval of its rounds that count, relative to their geometric mean; 0 of a single round."""
+        interval = stats.round_interval(self.medians(records, wanted, paced=True))
         return (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
 
 

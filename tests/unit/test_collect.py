@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,25 @@ def test_a_row_is_ok_where_its_outputs_stay_near(desk: Desk) -> None:
     assert row.fidelity
     assert row.fidelity.model_dump() == {**NEAR, "tolerance": "int8"}
     assert row.energy_j == pytest.approx(0.2)  # 3 J for 15 calls
+
+
+@pytest.mark.parametrize("others", [100_000, 180_000])
+def test_rounds_at_another_pace_are_left_out_of_all_rows_of_a_group_or_of_none(desk: Desk, others: int) -> None:
+    """One extra round was slowed; where all rounds of another row were too, it must count as theirs do."""
+
+    def at(pace: int, milliseconds: int) -> dict[str, Any]:
+        latency = {**ROUND["latency"], "nanoseconds": [milliseconds * 10**6] * 5, "pace_ns": [pace] * 3}
+        return {**ROUND, "latency": latency}
+
+    cells = {planned.cell.id: planned for planned in desk.plan.cells}
+    desk.put(cells[REFERENCE].extra[0], "record.json", at(180_000, 2))
+    for key in cells[QUANTIZED].rounds[1:]:
+        shutil.rmtree(desk.store.root / "steps" / key[:2] / key)
+        desk.put(key, "record.json", at(others, 1))
+    latency = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(89, NEAR)})[REFERENCE].latency_ms
+    assert latency
+    assert [each.counts for each in latency.rounds] == [True, True, others > 100_000]
+    assert latency.rounds[-1].noisy == "the processor ran slower than usual: a fixed loop took 1.80 times as long"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def record(milliseconds: float = 1.0, noisy: str | None = None, pace: float = 1.
 
 @given(noises=NOISES, wanted=st.integers(1, 5))
 def test_noisy_rounds_are_left_out_where_enough_were_quiet(noises: list[str | None], wanted: int) -> None:
-    counts = JUDGE.counted([record(noisy=noise) for noise in noises], wanted)
+    counts = JUDGE.counted([record(noisy=noise) for noise in noises], wanted, paced=True)
     quiet = noises.count(None)
     assert sum(counts) == (quiet if quiet >= wanted else len(noises))
     if quiet >= wanted:
@@ -71,9 +71,14 @@ def test_a_round_at_another_pace_is_noisy_and_says_which(off: dict[str, Any], to
 
 def test_rounds_at_another_pace_are_left_out_where_enough_were_at_the_usual() -> None:
     records = [record(1.0), record(1.5, pace=1.5), record(1.1), record(0.8, pace=0.8)]
-    assert JUDGE.medians(records, 2) == [1.0e6, 1.1e6]
-    assert len(JUDGE.medians(records, 3)) == 4
+    assert JUDGE.medians(records, 2, paced=True) == [1.0e6, 1.1e6]
+    assert len(JUDGE.medians(records, 3, paced=True)) == 4
     assert JUDGE.unsure(records, 3, spread=0.1) == math.inf
+
+
+def test_rounds_at_another_pace_count_where_a_cell_to_compare_with_has_no_others() -> None:
+    records = [record(1.0), record(1.5, pace=1.5), record(1.1), record(9.0, "throttled")]
+    assert JUDGE.medians(records, 2, paced=False) == [1.0e6, 1.5e6, 1.1e6]
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=30))
