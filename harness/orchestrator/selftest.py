@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from harness import stats, tasks
-from harness.catalog import Catalog, Image
+from harness.catalog import PACKAGE, Catalog, Image, hash_files
 from harness.errors import EnvironmentProblem
 from harness.orchestrator import machine, rounds
 from harness.orchestrator.engines import Engine, Environment, Job, Limits
@@ -130,7 +130,9 @@ def run(
     tasks.save_workload(folder / "data", _TASK, {"batch": 1, "image_size": 1}, {"pixel_values": pixels})
     images: dict[str, Image] = {name: catalog.runtimes[name].image for name in ("known", "null")}
     bench = _Bench(engine, store, folder, {name: engine.ensure(image, say) for name, image in images.items()})
-    rules = [ROUNDS, EXTRA_ROUNDS, SPREAD, rounds.PACE_BAND, rounds.PACE_TAIL]
+    rules = hash_files(
+        [PACKAGE / name for name in ("orchestrator/selftest.py", "orchestrator/rounds.py", "stats.py")], PACKAGE
+    )
     of = {"host": host, "engine": engine.name, "seed": seed, "code": images["known"].source_hash, "rules": rules}
     progress = _Progress.resume(store.root / UNFINISHED, of)
     try:

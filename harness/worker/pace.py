@@ -25,8 +25,7 @@ def pace_ns() -> int:
 
 
 def _work(steps: int) -> None:
+    """A linear congruential generator: no step can be left out."""
     state = 1
     for _ in range(steps):
-        state = (
-            state * 1_103_515_245 + 12_345
-        ) & 0x7FFF_FFFF  # a linear congruential generator: no step can be left out
+        state = (state * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
