@@ -91,8 +91,7 @@ class Collector:
         """Of each group whether all its cells have enough rounds at the usual pace."""
         found: dict[tuple[Any, ...], bool] = {}
         for planned in self.plan.cells:
-            entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := self.store.find(key))]
-            records = [record for entry in entries if "unsupported" not in (record := entry.record())]
+            records = rounds.measured(planned, self.store)
             enough = not records or self._judge.enough(records, len(planned.rounds))
             found[_group(planned)] = found.get(_group(planned), True) and enough
         return found

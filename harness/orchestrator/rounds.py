@@ -83,11 +83,15 @@ class Judge:
         return (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
 
 
+def measured(planned: PlannedCell, store: Store) -> Records:
+    """The rounds of a cell that are in the store; none where the runtime refused."""
+    entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := store.find(key))]
+    return [record for entry in entries if "unsupported" not in (record := entry.record())]
+
+
 def judge(plan: Plan, store: Store) -> Judge:
     """One who knows the usual pace of all rounds of a plan that are in the store."""
-    keys = [key for planned in plan.cells for key in (*planned.rounds, *planned.extra)]
-    records = [entry.record() for key in keys if (entry := store.find(key))]
-    return Judge(usual_pace(record for record in records if "unsupported" not in record))
+    return Judge(usual_pace(record for planned in plan.cells for record in measured(planned, store)))
 
 
 def extra(plan: Plan, store: Store) -> list[Step]:
