@@ -88,7 +88,7 @@ class Collector:
 
     @cached_property
     def _paced(self) -> dict[tuple[Any, ...], bool]:
-        """Of each group whether all its cells have enough rounds at the usual pace."""
+        """Of each group whether all its cells have enough rounds at the quiet pace."""
         found: dict[tuple[Any, ...], bool] = {}
         for planned in self.plan.cells:
             records = rounds.measured(planned, self.store)

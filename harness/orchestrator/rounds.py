@@ -18,35 +18,43 @@ from harness.orchestrator.store import Store
 
 Records = Sequence[Mapping[str, Any]]
 
-#: A round whose fixed loop took this much more or less time than usual is noisy. In the quiet it stays within 4 %, whatever
+#: A round whose fixed loop took this much more or less time than in the quiet is noisy. There it stays within 4 %, whatever
 #: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.85.
 PACE_BAND = 0.05
+#: Between the two: what the clock does to the pace, and not yet what a neighbour does.
+PACE_CLOCK = 1.25
 #: So is one in which a quarter of the looks took this much more: it was disturbed for a part of the time.
 PACE_TAIL = 0.10
 
 
-def usual_pace(records: Iterable[Mapping[str, Any]]) -> float | None:
-    """Nanoseconds that the fixed loop takes in most rounds of a run, or None where there are no rounds."""
+def quiet_pace(records: Iterable[Mapping[str, Any]]) -> float | None:
+    """Nanoseconds that the fixed loop takes where no neighbour is on the core, or None where there are no rounds.
+
+    The mode of those rounds that no neighbour slowed, told by the fastest tenth: on a busy machine most rounds are not quiet.
+    """
     paces = [record["latency"]["pace_ns"][1] for record in records]
-    return stats.mode(paces) if paces else None
+    if not paces:
+        return None
+    slowest = PACE_CLOCK * stats.percentile(paces, 10)
+    return stats.mode([pace for pace in paces if pace <= slowest])
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Tells which rounds count on a machine on which the fixed loop usually takes ``usual`` nanoseconds."""
+    """Tells which rounds count on a machine on which the fixed loop takes ``quiet_ns`` in the quiet."""
 
-    usual: float | None
+    quiet_ns: float | None
 
     def noise(self, record: Mapping[str, Any]) -> str | None:
-        """Why a round is noisy, or None: what its own counters say, or a pace that is not the usual one of the machine."""
-        if (said := record["latency"]["noisy"]) is not None or self.usual is None:
+        """Why a round is noisy, or None: what its own counters say, or a pace that is not that of the quiet."""
+        if (said := record["latency"]["noisy"]) is not None or self.quiet_ns is None:
             return cast(str | None, said)
-        _, middle, high = (pace / self.usual for pace in record["latency"]["pace_ns"])
+        _, middle, high = (pace / self.quiet_ns for pace in record["latency"]["pace_ns"])
         if abs(math.log(middle)) > math.log1p(PACE_BAND):
             word = "slower" if middle > 1 else "faster"
-            return f"the processor ran {word} than usual: a fixed loop took {middle:.2f} times as long"
+            return f"the processor ran {word} than in the quiet: a fixed loop took {middle:.2f} times as long"
         if high > 1 + PACE_TAIL:
-            return f"the processor ran slower than usual at times: a quarter of the fixed loops took {high:.2f} times as long"
+            return f"the processor was slower than in the quiet at times: a quarter of the loops took {high:.2f} times as long"
         return None
 
     def enough(self, records: Records, wanted: int) -> bool:
@@ -57,7 +65,7 @@ class Judge:
         """Of each round whether it counts: all do, but for noisy ones where at least ``wanted`` were quiet.
 
         Rounds at another pace are left out only where ``paced``: of all cells that are compared with each other, or of none.
-        Otherwise one would be told from its rounds at the usual pace, and the other from those at any.
+        Otherwise one would be told from its rounds in the quiet, and the other from those at any.
         """
         quiet = [(self.noise(record) if paced else record["latency"]["noisy"]) is None for record in records]
         return quiet if sum(quiet) >= wanted else [True] * len(records)
@@ -90,8 +98,8 @@ def measured(planned: PlannedCell, store: Store) -> Records:
 
 
 def judge(plan: Plan, store: Store) -> Judge:
-    """One who knows the usual pace of all rounds of a plan that are in the store."""
-    return Judge(usual_pace(record for planned in plan.cells for record in measured(planned, store)))
+    """One who knows the quiet pace from all rounds of a plan that are in the store."""
+    return Judge(quiet_pace(record for planned in plan.cells for record in measured(planned, store)))
 
 
 def extra(plan: Plan, store: Store) -> list[Step]:

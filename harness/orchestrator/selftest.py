@@ -29,8 +29,9 @@ from harness.results import Check, SelfTest
 
 FILE, UNFINISHED = "selftest.json", "selftest-unfinished.json"
 
-ROUNDS, EXTRA_ROUNDS = 5, 45
-FIRST_ROUNDS = 10  # to know the machine's usual pace by, as the first rounds of a matrix do
+#: So many extra ones outlast most spells in which a neighbour is busy.
+ROUNDS, EXTRA_ROUNDS = 5, 195
+FIRST_ROUNDS = 10  # to know the machine's quiet pace by, as the first rounds of a matrix do
 #: Half width of a cell's interval at which its extra rounds end. That of a difference is 1.4 times as wide and must lie, with
 #: room for chance, within the smallest effect.
 SPREAD = 0.3 * stats.SMALLEST_EFFECT
@@ -162,7 +163,7 @@ def _speed(bench: _Bench, repeats: int, progress: _Progress, say: Callable[[str]
     if done := len(progress.repeats):
         say(f"speed: goes on after {done} repeats of an earlier test that was stopped")
     else:
-        say("speed: the machine's usual pace")
+        say("speed: the machine's pace")
         for _ in range(FIRST_ROUNDS):
             progress.see(bench.measure(names[0]))
     for number in range(done, repeats):
@@ -206,13 +207,13 @@ def _repeat(
     """The round medians that count of each artifact, measured as the cells of one matrix, and how many rounds each took."""
     records: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
     for number in range(ROUNDS + EXTRA_ROUNDS):
-        judge = rounds.Judge(rounds.usual_pace(progress.seen))
+        judge = rounds.Judge(rounds.quiet_pace(progress.seen))
         order = [name for name in records if number < ROUNDS or judge.unsure(records[name], ROUNDS, _spread(name))]
         draw.shuffle(order)
         for name in order:
             records[name].append(bench.measure(name))
             progress.see(records[name][-1])
-    judge = rounds.Judge(rounds.usual_pace(progress.seen))
+    judge = rounds.Judge(rounds.quiet_pace(progress.seen))
     paced = all(judge.enough(found, ROUNDS) for found in records.values())
     medians = {name: judge.medians(found, ROUNDS, paced) for name, found in records.items()}
     return medians, [len(found) for found in records.values()]
@@ -251,7 +252,7 @@ def _overhead(bench: _Bench, say: Callable[[str], None]) -> Check:
     bench.artifact("null", 1)
     records = [bench.measure("null") for _ in range(ROUNDS)]
     microseconds = (
-        statistics.median(rounds.Judge(rounds.usual_pace(records)).medians(records, ROUNDS, paced=True)) / 1e3
+        statistics.median(rounds.Judge(rounds.quiet_pace(records)).medians(records, ROUNDS, paced=True)) / 1e3
     )
     return Check(
         name="the harness's own cost of a call",

@@ -146,7 +146,9 @@ def test_rounds_at_another_pace_are_left_out_of_all_rows_of_a_group_or_of_none(d
     latency = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(89, NEAR)})[REFERENCE].latency_ms
     assert latency
     assert [each.counts for each in latency.rounds] == [True, True, others > 100_000]
-    assert latency.rounds[-1].noisy == "the processor ran slower than usual: a fixed loop took 1.80 times as long"
+    assert (
+        latency.rounds[-1].noisy == "the processor ran slower than in the quiet: a fixed loop took 1.80 times as long"
+    )
 
 
 @pytest.mark.parametrize(

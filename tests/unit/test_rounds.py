@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.orchestrator.rounds import PACE_BAND, PACE_TAIL, Judge, usual_pace
+from harness.orchestrator.rounds import PACE_BAND, PACE_TAIL, Judge, quiet_pace
 
 NOISES = st.lists(st.sampled_from([None, "throttled"]), min_size=1, max_size=8)
 
@@ -19,7 +19,7 @@ JUDGE = Judge(PACE)
 
 
 def record(milliseconds: float = 1.0, noisy: str | None = None, pace: float = 1.0, tail: float = 1.0) -> dict[str, Any]:
-    """A round in which the fixed loop took ``pace`` times as long as usual, and a quarter of the time ``tail`` times that."""
+    """A round in which the fixed loop took ``pace`` times as long as in the quiet, a quarter of the time ``tail`` times."""
     quartiles = [0.99 * pace * PACE, pace * PACE, tail * pace * PACE]
     return {"latency": {"nanoseconds": [milliseconds * 1e6] * 3, "noisy": noisy, "pace_ns": quartiles}}
 
@@ -53,11 +53,11 @@ def test_a_noisy_round_that_is_left_out_does_not_make_a_cell_wide() -> None:
 @pytest.mark.parametrize(
     ("off", "told"),
     [
-        ({"pace": 1.4}, "the processor ran slower than usual: a fixed loop took 1.40 times as long"),
-        ({"pace": 0.8}, "the processor ran faster than usual: a fixed loop took 0.80 times as long"),
+        ({"pace": 1.4}, "the processor ran slower than in the quiet: a fixed loop took 1.40 times as long"),
+        ({"pace": 0.8}, "the processor ran faster than in the quiet: a fixed loop took 0.80 times as long"),
         (
             {"tail": 1.3},
-            "the processor ran slower than usual at times: a quarter of the fixed loops took 1.30 times as long",
+            "the processor was slower than in the quiet at times: a quarter of the loops took 1.30 times as long",
         ),
         ({"pace": 2.0, "noisy": "throttled"}, "throttled"),
         ({"pace": 1 + 0.99 * PACE_BAND}, None),
@@ -69,7 +69,7 @@ def test_a_round_at_another_pace_is_noisy_and_says_which(off: dict[str, Any], to
     assert JUDGE.noise(record(**off)) == told
 
 
-def test_rounds_at_another_pace_are_left_out_where_enough_were_at_the_usual() -> None:
+def test_rounds_at_another_pace_are_left_out_where_enough_were_quiet() -> None:
     records = [record(1.0), record(1.5, pace=1.5), record(1.1), record(0.8, pace=0.8)]
     assert JUDGE.medians(records, 2, paced=True) == [1.0e6, 1.1e6]
     assert len(JUDGE.medians(records, 3, paced=True)) == 4
@@ -84,13 +84,18 @@ def test_rounds_at_another_pace_count_where_a_cell_to_compare_with_has_no_others
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=30))
 def test_never_are_all_rounds_at_another_pace(paces: list[float]) -> None:
     records = [record(pace=pace) for pace in paces[:1] * 2 + paces]
-    assert any(Judge(usual_pace(records)).noise(each) is None for each in records)
+    assert any(Judge(quiet_pace(records)).noise(each) is None for each in records)
     alike = records[:1] * len(records)
-    assert all(Judge(usual_pace(alike)).noise(each) is None for each in alike)
+    assert all(Judge(quiet_pace(alike)).noise(each) is None for each in alike)
 
 
-def test_the_usual_pace_is_that_of_most_rounds() -> None:
-    """Not of the fastest, and not the middle of all: here half of them are beside a neighbour, each slowed in its own way."""
-    paces = [0.8, *[1.0] * 9, *[1.3 + number / 20 for number in range(10)]]
-    assert usual_pace([record(pace=pace) for pace in paces]) == pytest.approx(PACE)
-    assert usual_pace([]) is None
+@pytest.mark.parametrize("quiet", [4, 9, 20])
+def test_the_quiet_pace_is_that_of_most_rounds_without_a_neighbour(quiet: int) -> None:
+    """Not of the one at a higher clock, and not of those beside a neighbour, however many: each is slowed in its own way."""
+    paces = [0.85, *[1.0] * quiet, *[1.3 + number / 20 for number in range(20)]]
+    assert quiet_pace([record(pace=pace) for pace in paces]) == pytest.approx(PACE)
+
+
+def test_where_a_neighbour_is_always_there_its_pace_is_the_quiet_one() -> None:
+    assert quiet_pace([record(pace=pace) for pace in [1.98, 2.0, 2.0, 2.0, 2.02]]) == pytest.approx(2 * PACE)
+    assert quiet_pace([]) is None

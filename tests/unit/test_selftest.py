@@ -18,6 +18,12 @@ MIB = 2**20
 OF = {"host": "here", "seed": 0}
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here comes in spells, so that fewer extra rounds tell as much."""
+    monkeypatch.setattr(selftest, "EXTRA_ROUNDS", 45)
+
+
 class Bench:
     """Records as a harness would write them whose rounds scatter by ``spread`` and which sees ``slowdown`` of 5 % more work.
 
