@@ -34,7 +34,7 @@ ROUNDS, EXTRA_ROUNDS = 5, 195
 FIRST_ROUNDS = 10  # to know the machine's quiet pace by, as the first rounds of a matrix do
 #: Half width of a cell's interval at which its extra rounds end. That of a difference is 1.4 times as wide and must lie, with
 #: room for chance, within the smallest effect.
-SPREAD = 0.3 * stats.SMALLEST_EFFECT
+SPREAD = 0.325 * stats.SMALLEST_EFFECT
 SLOWDOWN = 0.05
 FALSE_LIMIT, TIE_LIMIT, FOUND_LIMIT = 0.05, 0.95, 0.80  # shares of all repeats
 
