@@ -292,6 +292,11 @@ class Results(Record):
         """Of all cells."""
         return [each for cell in self.cells if cell.latency_ms for each in cell.latency_ms.rounds]
 
+    @property
+    def noisy_rounds(self) -> list[Round]:
+        """Those of ``rounds`` that something disturbed, left out or not."""
+        return [each for each in self.rounds if each.noisy]
+
 
 def read(file: Path) -> Results | None:
     """Results of an earlier run, or None where there are none of this schema."""

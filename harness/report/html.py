@@ -44,6 +44,8 @@ def render_html(results: Results, table: Table, before: Results | None = None) -
     return environment.get_template("index.html.jinja").render(
         results=results,
         env=results.environment,
+        noise=summary.noise(results),
+        busy=summary.busy(results),
         languages=LANGUAGES,
         table=table,
         key=key,

@@ -46,6 +46,8 @@ def render_markdown(results: Results, table: Table, chart_files: list[str]) -> s
     return environment.get_template("README.md.jinja").render(
         results=results,
         env=results.environment,
+        noise=summary.noise(results),
+        busy=summary.busy(results),
         table=table,
         say=say,
         numbers=numbers,

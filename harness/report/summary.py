@@ -8,11 +8,13 @@ from harness.report import numbers
 from harness.report.messages import Message
 from harness.report.table import Difference, Group, Row, Table
 from harness.report.text import one_line
-from harness.results import Cell, Status
+from harness.results import Cell, Results, Status
 from harness.stats import SMALLEST_EFFECT, Comparison, Verdict
 
 #: How metrics are written in prose; others are shown by their own name.
 METRICS = {"f1": "F1"}
+#: Share of rounds that were noisy, above which the report says so before anything else.
+BUSY = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,23 @@ def findings(table: Table) -> list[Finding]:
     """One finding for each group in which something was measured against a measured baseline."""
     found = (_finding(group) for group in table.groups)
     return [finding for finding in found if finding]
+
+
+def noise(results: Results) -> Message:
+    """How many rounds were noisy, and how many were left out for it."""
+    left = sum(not each.counts for each in results.rounds)
+    return Message.of("method.noise", left=str(left), **_noisy_of_all(results))
+
+
+def busy(results: Results) -> Message | None:
+    """A word of caution where most rounds were noisy; None elsewhere."""
+    if len(results.noisy_rounds) <= BUSY * len(results.rounds):
+        return None
+    return Message.of("busy", **_noisy_of_all(results))
+
+
+def _noisy_of_all(results: Results) -> dict[str, str]:
+    return {"noisy": str(len(results.noisy_rounds)), "all": str(len(results.rounds))}
 
 
 def _finding(group: Group) -> Finding | None:

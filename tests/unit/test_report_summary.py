@@ -1,7 +1,8 @@
 import pytest
 
-from harness.report.markdown import voice
-from harness.report.summary import findings
+from harness.report.html import render_html
+from harness.report.markdown import render_markdown, voice
+from harness.report.summary import busy, findings, noise
 from harness.report.table import build
 from harness.results import Latency, Results, Round
 from harness.stats import round_interval
@@ -64,3 +65,20 @@ def test_the_words_are_russian_when_the_report_is() -> None:
 def test_nothing_is_found_where_nothing_was_measured() -> None:
     assert sentences(wrap([])) == {}
     assert sentences(wrap([c for c in results().cells if c.status.failed and c.latency_ms is None])) == {}
+
+
+@pytest.mark.parametrize(("noisy", "told"), [(0, False), (4, False), (5, True), (8, True)])
+def test_a_machine_on_which_most_rounds_were_noisy_is_called_busy(noisy: int, told: bool) -> None:
+    cell = next(cell for cell in results().cells if cell.latency_ms)
+    assert cell.latency_ms
+    each = cell.latency_ms.rounds[0]
+    off = {True: "throttled", False: None}
+    rounds = [each.model_copy(update={"noisy": off[at < noisy], "counts": at > 0}) for at in range(8)]
+    found = wrap([cell.model_copy(update={"latency_ms": cell.latency_ms.model_copy(update={"rounds": rounds})})])
+    assert noise(found).arguments == {"noisy": str(noisy), "all": "8", "left": "1"}
+    caution = busy(found)
+    assert (caution is not None) is told
+    if caution:
+        assert voice("en").message(caution).startswith(f"This machine was busy: {noisy} of 8 rounds")
+    assert ("This machine was busy" in render_markdown(found, build(found), [])) is told
+    assert ('class="busy"' in render_html(found, build(found))) is told
