@@ -51,6 +51,7 @@ def windows(stream: Array, length: int, count: int) -> Array:
     """
     starts = np.linspace(0, len(stream) - length, count).astype(np.int64)
     if len(stream) < length + count - 1:
-        raise ValueError(f"the data set has {len(stream)} tokens, the workload needs {length + count - 1}")
+        needs = f"needs {length + count - 1} ({count} windows of {length}): ask for a smaller batch or shorter inputs"
+        raise ValueError(f"the data set has {len(stream)} tokens, the workload {needs}")
     chosen: Array = stream[starts[:, None] + np.arange(length)]
     return chosen

@@ -63,7 +63,8 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
     batch, size = (workload[name] for name in WORKLOAD)
     count = _storage.BATCHES * batch
     if len(rows) < count:
-        raise ValueError(f"the data set has {len(rows)} images, the workload needs {count}")
+        needs = f"needs {count} ({_storage.BATCHES} inputs of batch {batch})"
+        raise ValueError(f"the data set has {len(rows)} images, the workload {needs}: ask for a smaller batch")
     values = pixels([row["image"] for row in rows[:count]], Preprocessing.of(model), size)
     arrays = {"pixel_values": values.reshape(_storage.BATCHES, batch, *values.shape[1:])}
     _storage.save(out, {"task": NAME, "workload": dict(workload)}, arrays)

@@ -24,10 +24,13 @@ def prepare(spec: Spec, out: Path, context: Context) -> None:
     task = tasks.get(spec["task"])
     rows = rows_of(spec["dataset"], spec["split"], _named(context.inputs, "data-"))
     context.progress(0.3, f"preparing {len(rows)} rows of {spec['dataset']}")
-    if spec["workload"] is None:
-        task.prepare_evaluation(rows, context.inputs["model"], out)
-    else:
-        task.prepare_workload(rows, context.inputs["model"], spec["workload"], out)
+    try:
+        if spec["workload"] is None:
+            task.prepare_evaluation(rows, context.inputs["model"], out)
+        else:
+            task.prepare_workload(rows, context.inputs["model"], spec["workload"], out)
+    except ValueError as misfit:  # what a task raises for rows, a model and a workload that do not fit each other
+        raise ConversionError(f"{spec['dataset']}: {misfit}") from misfit
 
 
 def train(spec: Spec, out: Path, context: Context) -> None:

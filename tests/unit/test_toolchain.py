@@ -15,7 +15,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from harness.making import ConversionError
+from harness.making import Context, ConversionError
+from harness.toolchain import steps
 from harness.toolchain.__main__ import main, progress_printer
 from harness.toolchain.data import rows_of
 
@@ -235,6 +236,17 @@ def test_progress_is_printed_once_a_second_and_at_the_end() -> None:
     for fraction in (0.0, 0.2, 0.4, 0.6, 1.0):
         progress(fraction, "epoch")
     assert lines == ["progress 0.00 epoch", "progress 0.60 epoch", "progress 1.00 epoch"]
+
+
+def test_a_workload_that_asks_for_too_much_is_told_with_the_cure(tmp_path: Path) -> None:
+    np.savez(tmp_path / "evaluate.npz", images=np.zeros((15, 8, 8), np.uint8), labels=np.zeros(15, np.int64))
+    inputs = {"model": tmp_path, "data-user": tmp_path}
+    context = Context(0, 1, "image-classification", lambda share, what: None, inputs)
+    spec = {"task": context.task, "dataset": "path:./x", "split": "evaluate", "workload": {"batch": 2, "image_size": 8}}
+    told = "path:./x: the data set has 15 images, the workload needs 16 (8 inputs of batch 2): ask for a smaller batch"
+    with pytest.raises(ConversionError) as raised:
+        steps.prepare(spec, tmp_path, context)
+    assert str(raised.value) == told
 
 
 def test_own_text_is_read_by_split(tmp_path: Path) -> None:
