@@ -21,10 +21,10 @@ Records = Sequence[Mapping[str, Any]]
 #: A round whose fixed loop took this much more or less time than in the quiet is noisy. There it stays within 4 %, whatever
 #: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.85.
 PACE_BAND = 0.05
-#: Between the two: what the clock does to the pace, and not yet what a neighbour does.
-PACE_CLOCK = 1.25
 #: So is one in which a quarter of the looks took this much more: it was disturbed for a part of the time.
 PACE_TAIL = 0.10
+#: The clock moves the pace by less than this, a neighbour by more.
+PACE_CLOCK = 1.25
 
 
 def quiet_pace(records: Iterable[Mapping[str, Any]]) -> float | None:
