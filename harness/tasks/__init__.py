@@ -24,6 +24,10 @@ Row: TypeAlias = Mapping[str, Any]
 IGNORED = -100
 
 
+class Misfit(ValueError):
+    """Rows, a model and a workload that do not fit each other; the message is one line for the reader of the report."""
+
+
 @dataclass(frozen=True)
 class Score:
     """Quality on the held-out examples, with its 95 % bootstrap interval (None with fewer than 2 examples)."""
@@ -52,10 +56,10 @@ class Task(Protocol):
     WORKLOAD: Mapping[str, int]  # every field of a workload and its default
 
     def prepare_evaluation(self, rows: Sequence[Row], model: Path, out: Path) -> None:
-        """Write held-out rows, ready for ``model`` (an hf artifact). Raises ValueError where they do not fit it."""
+        """Write held-out rows, ready for ``model`` (an hf artifact). Raises Misfit where they do not fit it."""
 
     def prepare_workload(self, rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:
-        """Write inputs made of real rows in exactly the workload's shape. Raises ValueError where rows are too few."""
+        """Write inputs made of real rows in exactly the workload's shape. Raises Misfit where rows are too few."""
 
     def evaluation_batches(self, data: Path) -> Iterator[dict[str, Array]]:
         """Model inputs of one example each: batch 1, nothing padded."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.tasks import Array
+from harness.tasks import Array, Misfit
 
 #: How many different inputs a workload is given; enough that rotating them defeats caching of one input.
 BATCHES = 8
@@ -47,11 +47,11 @@ def unflatten(values: Array, offsets: Array) -> list[Array]:
 def windows(stream: Array, length: int, count: int) -> Array:
     """``count`` different windows [count, length], spread evenly over a token stream.
 
-    Raises ValueError where the stream is too short.
+    Raises Misfit where the stream is too short.
     """
     starts = np.linspace(0, len(stream) - length, count).astype(np.int64)
     if len(stream) < length + count - 1:
         needs = f"needs {length + count - 1} ({count} windows of {length}): ask for a smaller batch or shorter inputs"
-        raise ValueError(f"the data set has {len(stream)} tokens, the workload {needs}")
+        raise Misfit(f"the data set has {len(stream)} tokens, the workload {needs}")
     chosen: Array = stream[starts[:, None] + np.arange(length)]
     return chosen

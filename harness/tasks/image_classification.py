@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.tasks import Array, Row, Score, _storage
+from harness.tasks import Array, Misfit, Row, Score, _storage
 from harness.tasks._bootstrap import Floats, interval
 
 NAME = "image-classification"
@@ -64,7 +64,7 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
     count = _storage.BATCHES * batch
     if len(rows) < count:
         needs = f"needs {count} ({_storage.BATCHES} inputs of batch {batch})"
-        raise ValueError(f"the data set has {len(rows)} images, the workload {needs}: ask for a smaller batch")
+        raise Misfit(f"the data set has {len(rows)} images, the workload {needs}: ask for a smaller batch")
     values = pixels([row["image"] for row in rows[:count]], Preprocessing.of(model), size)
     arrays = {"pixel_values": values.reshape(_storage.BATCHES, batch, *values.shape[1:])}
     _storage.save(out, {"task": NAME, "workload": dict(workload)}, arrays)
@@ -100,7 +100,7 @@ def score(predictions: Sequence[Array], data: Path) -> Score:
 def pixels(images: Sequence[Array], how: Preprocessing, size: int) -> npt.NDArray[np.float32]:
     """Images [height, width] or [height, width, channels], uint8 or float in 0..1, as [images, channels, size, size].
 
-    Scaled bilinearly with antialiasing. Raises ValueError where a colour image meets a model of one channel.
+    Scaled bilinearly with antialiasing. Raises Misfit where a colour image meets a model of one channel.
     """
     import torch
 
@@ -109,7 +109,7 @@ def pixels(images: Sequence[Array], how: Preprocessing, size: int) -> npt.NDArra
         values = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
         planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
         if len(planes) not in (1, how.channels):
-            raise ValueError(f"an image has {len(planes)} channels, the model takes {how.channels}")
+            raise Misfit(f"an image has {len(planes)} channels, the model takes {how.channels}")
         tensor = torch.from_numpy(np.repeat(planes, how.channels // len(planes), axis=0))[None]
         scaled.append(torch.nn.functional.interpolate(tensor, (size, size), mode="bilinear", antialias=True).numpy())
     mean, std = (np.array(values, dtype=np.float32)[:, None, None] for values in (how.mean, how.std))
@@ -128,5 +128,5 @@ def _edge(size: Any) -> int:
     if isinstance(size, Sequence):
         size = size[0]
     if not isinstance(size, int):
-        raise ValueError("the model's configuration names no image size")
+        raise Misfit("the model's configuration names no image size")
     return size

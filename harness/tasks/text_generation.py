@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.tasks import Array, Row, Score, _storage
+from harness.tasks import Array, Misfit, Row, Score, _storage
 from harness.tasks._bootstrap import Floats, interval
 
 NAME = "text-generation"
@@ -36,7 +36,7 @@ def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     items = [stream[i : i + window] for i in range(0, len(stream), window)]
     items = [item for item in items if len(item) > 1]
     if not items:
-        raise ValueError("the data set has no text to score")
+        raise Misfit("the data set has no text to score")
     values, offsets = _storage.flatten(items)
     _storage.save(out, {"task": NAME, "window": window}, {"input_ids": values, "offsets": offsets})
 

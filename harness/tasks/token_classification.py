@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.tasks import IGNORED, Array, Row, Score, _storage
+from harness.tasks import IGNORED, Array, Misfit, Row, Score, _storage
 from harness.tasks._bootstrap import Floats, interval
 
 NAME = "token-classification"
@@ -32,7 +32,7 @@ def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     tags = sorted({tag for row in rows for tag in row["tags"]})
     _require_iob2([*labels, *tags])
     if not set(labels) & set(tags) - {"O"}:
-        raise ValueError(
+        raise Misfit(
             f"the model's labels ({', '.join(labels)}) and the data's ({', '.join(tags)}) have no entity in common"
         )
     tokenizer, limit = _tokenizer(model)
@@ -50,12 +50,12 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
     batch, length = (workload[name] for name in WORKLOAD)
     tokenizer, limit = _tokenizer(model)
     if length > limit:
-        raise ValueError(f"the model takes at most {limit} tokens, the workload asks for {length}")
+        raise Misfit(f"the model takes at most {limit} tokens, the workload asks for {length}")
     encoded = tokenizer([row["tokens"] for row in rows], is_split_into_words=True, add_special_tokens=False)
     before, after = _special_tokens(tokenizer)
     inner = length - len(before) - len(after)
     if inner < 1:
-        raise ValueError(f"a sequence of {length} tokens has no room beside the special tokens")
+        raise Misfit(f"a sequence of {length} tokens has no room beside the special tokens")
     packed = _storage.windows(_storage.flatten(encoded["input_ids"])[0], inner, _storage.BATCHES * batch)
     edges = [np.tile(np.array(part, dtype=np.int64), (len(packed), 1)) for part in (before, after)]
     ids = np.concatenate([edges[0], packed, edges[1]], axis=1).reshape(_storage.BATCHES, batch, length)
@@ -155,7 +155,7 @@ def _labels(model: Path) -> list[str]:
 def _require_iob2(labels: Sequence[str]) -> None:
     wrong = [label for label in labels if label != "O" and label[:2] not in ("B-", "I-")]
     if wrong:
-        raise ValueError(f"not a label of the IOB2 scheme (O, B-type, I-type): {', '.join(sorted(set(wrong)))}")
+        raise Misfit(f"not a label of the IOB2 scheme (O, B-type, I-type): {', '.join(sorted(set(wrong)))}")
 
 
 def _tokenizer(model: Path) -> tuple[Any, int]:

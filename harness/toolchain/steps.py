@@ -29,7 +29,7 @@ def prepare(spec: Spec, out: Path, context: Context) -> None:
             task.prepare_evaluation(rows, context.inputs["model"], out)
         else:
             task.prepare_workload(rows, context.inputs["model"], spec["workload"], out)
-    except ValueError as misfit:  # what a task raises for rows, a model and a workload that do not fit each other
+    except tasks.Misfit as misfit:
         raise ConversionError(f"{spec['dataset']}: {misfit}") from misfit
 
 
