@@ -251,9 +251,8 @@ def _overhead(bench: _Bench, say: Callable[[str], None]) -> Check:
     say("overhead")
     bench.artifact("null", 1)
     records = [bench.measure("null") for _ in range(ROUNDS)]
-    microseconds = (
-        statistics.median(rounds.Judge(rounds.quiet_pace(records)).medians(records, ROUNDS, paced=True)) / 1e3
-    )
+    judge = rounds.Judge(rounds.quiet_pace(records))
+    microseconds = statistics.median(judge.medians(records, ROUNDS, paced=True)) / 1e3
     return Check(
         name="the harness's own cost of a call",
         wanted=f"at most {_OVERHEAD_LIMIT_US:.0f} µs",
