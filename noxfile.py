@@ -109,7 +109,7 @@ def lint(session: nox.Session) -> None:
 def lock(session: nox.Session) -> None:
     """Make the requirements.txt of images again from the packages in their image.yaml."""
     install(session)
-    session.run("python", "-m", "harness.lock", *session.posargs)
+    harness(session, "lock", *session.posargs)
 
 
 @nox.session

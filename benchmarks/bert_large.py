@@ -14,10 +14,9 @@ from typing import Any
 
 import yaml
 
-from harness import results, stats, zoo
+from harness import engines, results, sources, stats, zoo
 from harness.catalog import ROOT, load_catalog
 from harness.matrix import source
-from harness.orchestrator import engines, sources
 
 PLACE = Path(".matrix/bert-large")
 LENGTH = 128  # tokens; the example's other lengths would take three times as long and show the same

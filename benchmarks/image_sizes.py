@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 from harness.catalog import Image, load_catalog
-from harness.orchestrator import compiling
-from harness.orchestrator.engines.docker import DockerEngine, endpoint, probe
-from harness.orchestrator.images import NAMESPACE, base_hash, reference
-from harness.orchestrator.wheels import WheelCache, image_target, link
+from harness.engines.docker import DockerEngine, endpoint, probe
+from harness.provision import native_wheels
+from harness.provision.images import NAMESPACE, base_hash, reference
+from harness.provision.wheels import WheelCache, image_target, link
 
 WORK = Path(".matrix")
 TARGET = 1.3
@@ -69,7 +69,7 @@ def context(image: Image, folder: Path) -> None:
     link(cache.fetch(image.requirements, target, print), folder / "wheels")
     packages = [package for package in image.packages if package.split("==")[0] not in OURS]
     for source in image.compiled:
-        wheel = compiling.found(compiling.place(source, cache, f"{target.name} {base}"))
+        wheel = native_wheels.found(native_wheels.place(source, cache, f"{target.name} {base}"))
         assert wheel is not None  # the image was just built from it
         shutil.copy(wheel, folder / "wheels")
         packages.append(source.package)

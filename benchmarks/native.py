@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import stats
+from harness.commands import workspace
+from harness.engines import Engine, Environment, Limits
 from harness.matrix.expand import Cell
-from harness.orchestrator import workspace
-from harness.orchestrator.engines import Engine, Environment, Limits
 
 ROUNDS = 7
 SECONDS = 3.0

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from harness.catalog import load_catalog
+from harness.engines import Engine, Environment, Job, Limits, choose
 from harness.matrix import load
 from harness.matrix.expand import expand
-from harness.orchestrator.engines import Engine, Environment, Job, Limits, choose
 from harness.tasks import image_classification
 
 REPEATS = 7

@@ -40,9 +40,9 @@ import yaml
 from native import by_hand, instead
 
 from harness import stats
-from harness.orchestrator import workspace
-from harness.orchestrator.engines import Environment, Limits
-from harness.orchestrator.engines.job import cpu_set, thread_variables
+from harness.commands import workspace
+from harness.engines import Environment, Limits
+from harness.engines.job import cpu_set, thread_variables
 from harness.worker.environment import Snapshot
 
 ROUNDS = 8

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog, Image, load_catalog
+from harness.engines import Environment, Job, Limits, Outcome
 from harness.errors import BuildFailed
 from harness.matrix.expand import Cell
 from harness.matrix.plan import Plan, PlannedCell, Step
 from harness.matrix.spec import Matrix
-from harness.orchestrator.engines import Environment, Job, Limits, Outcome
-from harness.orchestrator.interrupt import Interrupts
-from harness.orchestrator.progress import Plain
-from harness.orchestrator.run import Run
-from harness.orchestrator.store import Store
+from harness.run.interrupt import Interrupts
+from harness.run.progress import Plain
+from harness.run.stages import Run
+from harness.run.store import Store
 
 CATALOG = load_catalog()
 CELLS = "abcdefgh"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.cards import ExporterCard, Form, PassCard, serves
 from harness.catalog import Catalog, Tool
+from harness.contracts.cards import ExporterCard, Form, PassCard, serves
 from harness.matrix.spec import PassUse
 
 MANY = 5  # forms of one format that a reason still lists by name

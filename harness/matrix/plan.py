@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from harness import zoo
-from harness.cards import Form, PassCard, serves
 from harness.catalog import Catalog, Image, Tool
+from harness.contracts.cards import Form, PassCard, serves
 from harness.matrix import source
 from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.formats import Hop, NoRoute, route

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from harness import zoo
-from harness.cards import Form
+from harness.contracts.cards import Form
 
 EXPECTED = "expected hf:org/name@revision, path:./folder, pypi:package==version/path/inside or zoo:name"
 

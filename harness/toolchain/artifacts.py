@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.making import MANIFEST, Artifact, ConversionError, Made
+from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
 
 
 def read_artifact(path: Path) -> Artifact:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from harness.making import MANIFEST, Artifact, ConversionError, Made
+from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
 
 WEIGHTS = "model.safetensors"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import tasks, zoo
-from harness.making import Context, ConversionError
+from harness.contracts.artifact import Context, ConversionError
 from harness.tasks import Array, Row
 
 _OWN = "path:"

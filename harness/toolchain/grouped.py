@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cards import Form, Parameter
-from harness.making import Artifact, ConversionError, Made
+from harness.contracts.artifact import Artifact, ConversionError, Made
+from harness.contracts.cards import Form, Parameter
 from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, empty_model
 
 FORM = Form("hf", "int4")

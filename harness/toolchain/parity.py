@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from harness import tasks, zoo
-from harness.cards import ExporterCard, Form, PassCard
-from harness.making import Context, ConversionError, Made
+from harness.contracts.artifact import Context, ConversionError, Made
+from harness.contracts.cards import ExporterCard, Form, PassCard
 from harness.toolchain.artifacts import loaded_versions, read_artifact, require_changed, require_weights, write_manifest
 from harness.toolchain.data import rows_of
 

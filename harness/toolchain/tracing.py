@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.parity import Array, require_close, sample_inputs
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from harness.cards import RuntimeCard
-from harness.worker.adapter import Unsupported
+from harness.contracts.adapter import Unsupported
+from harness.contracts.cards import RuntimeCard
 from harness.worker.environment import cpus_allowed, versions
 from harness.worker.fidelity import Comparison, Reference
 from harness.worker.loop import Sampling

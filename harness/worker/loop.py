@@ -15,7 +15,7 @@ from itertools import count
 from statistics import NormalDist, median, quantiles
 from time import perf_counter_ns
 
-from harness.worker.adapter import Arrays
+from harness.contracts.adapter import Arrays
 from harness.worker.pace import EVERY_NS, pace_ns
 
 Timed = Callable[[Arrays], int]  #: runs one call on a batch and returns its wall time, nanoseconds

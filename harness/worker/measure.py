@@ -11,13 +11,13 @@ from time import perf_counter, perf_counter_ns
 from typing import Any, cast
 
 from harness import tasks
-from harness.cards import RuntimeCard
+from harness.contracts.adapter import Adapter, Arrays, GenerativeAdapter
+from harness.contracts.cards import RuntimeCard
+from harness.contracts.marks import STEADY_BEGINS, STEADY_ENDS
 from harness.worker import memory
-from harness.worker.adapter import Adapter, Arrays, GenerativeAdapter
 from harness.worker.environment import Noise, Snapshot
 from harness.worker.fidelity import Comparison, Reference
 from harness.worker.loop import Sampling, Timed, collect
-from harness.worker.marks import STEADY_BEGINS, STEADY_ENDS
 from harness.worker.vram import VramMeter
 
 

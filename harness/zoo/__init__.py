@@ -16,7 +16,7 @@ from typing import Protocol, cast
 # Loaded before the functions of the same names are defined: a later first import would put the packages in their place.
 import harness.zoo.datasets
 import harness.zoo.models  # noqa: F401
-from harness.making import Context, Made
+from harness.contracts.artifact import Context, Made
 from harness.tasks import Row
 
 

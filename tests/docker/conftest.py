@@ -5,9 +5,9 @@ import os
 import pytest
 
 from harness.catalog import load_catalog
+from harness.engines import Environment, choose
+from harness.engines.docker import DockerEngine
 from harness.errors import EnvironmentProblem
-from harness.orchestrator.engines import Environment, choose
-from harness.orchestrator.engines.docker import DockerEngine
 
 
 @pytest.fixture(scope="session")

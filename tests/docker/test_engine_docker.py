@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from harness.catalog import ROOT, load_catalog
-from harness.orchestrator.engines import Environment, Job, Limits, Outcome
-from harness.orchestrator.engines.docker import RUN_LABEL, DockerEngine, run_label
-from harness.orchestrator.images import LABEL
+from harness.engines import Environment, Job, Limits, Outcome
+from harness.engines.docker import RUN_LABEL, DockerEngine, run_label
+from harness.provision.images import LABEL
 
 pytestmark = pytest.mark.docker
 
@@ -219,7 +219,7 @@ ORPHAN = """
     from pathlib import Path
     sys.path.insert(0, {root!r})
     from harness.catalog import load_catalog
-    from harness.orchestrator.engines import Environment, Job, Limits, choose
+    from harness.engines import Environment, Job, Limits, choose
 
     engine, _ = choose("docker", Path({folder!r}))
     image = load_catalog().images["runtimes/null"]

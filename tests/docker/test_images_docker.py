@@ -18,10 +18,10 @@ from typing import IO
 import pytest
 
 from harness.catalog import ROOT, Image, load_catalog
+from harness.engines import Environment
+from harness.engines.docker import DockerEngine
 from harness.errors import BuildFailed, EnvironmentProblem
-from harness.orchestrator.engines import Environment
-from harness.orchestrator.engines.docker import DockerEngine
-from harness.orchestrator.images import LABEL, ImageBuilder, Stopped, reference, remove_all, repository
+from harness.provision.images import LABEL, ImageBuilder, Stopped, reference, remove_all, repository
 
 pytestmark = pytest.mark.docker
 
@@ -158,7 +158,7 @@ INTERRUPTED = """
     from pathlib import Path
     sys.path.insert(0, {root!r})
     from harness.catalog import load_catalog
-    from harness.orchestrator.engines import choose
+    from harness.engines import choose
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
     engine, _ = choose("docker", Path({work!r}))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.orchestrator.engines.docker import DockerEngine
+from harness.engines.docker import DockerEngine
 
 pytestmark = pytest.mark.docker
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from harness.catalog import load_catalog
-from harness.orchestrator.engines import Job, Limits
-from harness.orchestrator.engines.docker import DockerEngine
+from harness.engines import Job, Limits
+from harness.engines.docker import DockerEngine
 
 pytestmark = pytest.mark.docker
 

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from harness.catalog import ROOT, load_catalog
-from harness.lock import lock
+from harness.engines import Job, Limits
+from harness.engines.venv import VenvEngine
 from harness.matrix import load
 from harness.matrix.plan import Planner
-from harness.orchestrator.engines import Job, Limits
-from harness.orchestrator.engines.venv import VenvEngine
+from harness.provision.lock import lock
 from harness.tasks import _storage
 from tests.unit.test_docs import code_blocks
 

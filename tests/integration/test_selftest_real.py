@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.catalog import load_catalog
-from harness.orchestrator import selftest
-from harness.orchestrator.engines.host import HostEngine
-from harness.orchestrator.store import Store
+from harness.engines.host import HostEngine
+from harness.run import selftest
+from harness.run.store import Store
 
 
 def test_known_memory_is_found_and_the_result_is_kept(tmp_path: Path) -> None:

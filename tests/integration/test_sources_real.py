@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import SourceError
 from harness.matrix.source import parse
-from harness.orchestrator.sources import fetch
+from harness.sources import fetch
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SAFE = {

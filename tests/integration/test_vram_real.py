@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.orchestrator import machine
+from harness.contracts import machine
 
 pytestmark = pytest.mark.gpu
 

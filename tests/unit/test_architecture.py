@@ -50,40 +50,67 @@ def files_of(name: str) -> list[Path]:
     return [file for file in FILES if file.is_relative_to(PACKAGE / name)]
 
 
-@pytest.mark.parametrize(
-    ("name", "allowed"),
-    [
-        ("tasks", {"tasks"}),
-        ("worker", {"worker", "cards", "tasks"}),
-        ("toolchain", {"toolchain", "making", "cards", "tasks", "zoo"}),
-        ("zoo", {"zoo", "making", "tasks"}),
-        ("matrix", {"matrix", "cards", "catalog", "errors", "tasks", "zoo"}),
-        ("report", {"report", "errors", "results", "stats"}),
-    ],
+#: The rooms from bottom to top. A room imports rooms of lower lines; of its own line only itself and what NEIGHBOURS allows.
+LAYERS = (
+    {"errors", "stats", "contracts", "results"},
+    {"tasks", "zoo"},
+    {"worker", "toolchain", "catalog"},
+    {"matrix"},
+    {"provision", "sources"},
+    {"engines"},
+    {"run"},
+    {"collect", "report"},
+    {"commands"},
+    {"cli"},
 )
-def test_a_room_imports_only_what_lies_below_it(name: str, allowed: set[str]) -> None:
-    assert rooms(files_of(name)) <= allowed
+#: What runs inside an image knows less than its line allows: (room, all that it may import).
+INSIDE = {
+    "contracts": {"contracts"},
+    "tasks": {"contracts", "tasks"},
+    "zoo": {"contracts", "tasks", "zoo"},
+    "worker": {"contracts", "tasks", "worker"},
+    "toolchain": {"contracts", "tasks", "zoo", "toolchain"},
+    "report": {"report", "errors", "results", "stats"},
+}
+NEIGHBOURS = {("zoo", "tasks"), ("results", "stats")}
 
 
-@pytest.mark.parametrize("name", ["cards", "errors", "results", "stats"])
-def test_the_contracts_import_nothing_of_ours(name: str) -> None:
-    assert rooms([PACKAGE / f"{name}.py"]) == set()
+def test_every_room_has_its_line() -> None:
+    there = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in FILES}
+    assert there - {"__init__", "__main__"} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
+def test_a_room_imports_only_what_lies_below_it(name: str) -> None:
+    line = next(number for number, rooms_ in enumerate(LAYERS) if name in rooms_)
+    below = set().union(*LAYERS[:line]) | {name} | {other for room_, other in NEIGHBOURS if room_ == name}
+    found = rooms(files_of(name) or [PACKAGE / f"{name}.py"])
+    assert found <= INSIDE.get(name, below) & below
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({file.parent for file in FILES}), ids=lambda f: f.relative_to(ROOT).as_posix()
+)
+def test_no_folder_holds_more_than_a_dozen_modules(folder: Path) -> None:
+    if folder == PACKAGE / "report":
+        return
+    assert len([file for file in folder.glob("*.py") if file.stem != "__init__"]) <= 12
 
 
 @pytest.mark.parametrize("name", ["matrix", "report", "worker", "toolchain", "tasks", "zoo"])
-def test_only_the_orchestrator_knows_docker(name: str) -> None:
+def test_only_engines_and_provision_know_docker(name: str) -> None:
     assert not {module for file in files_of(name) for module in imported(file) if module.split(".")[0] == "docker"}
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("images/runtimes/*/adapter.py")), ids=lambda file: file.parent.name)
 def test_an_adapter_knows_the_cards_and_its_own_interface_only(file: Path) -> None:
     ours = {name for name in imported(file) if room(name)}
-    assert all(name.startswith(("harness.cards.", "harness.worker.adapter.")) for name in ours)
+    assert all(name.startswith(("harness.contracts.cards.", "harness.contracts.adapter.")) for name in ours)
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("images/toolchains/*/*/*.py")), ids=lambda file: file.stem)
 def test_a_tool_knows_the_cards_and_the_toolchain_only(file: Path) -> None:
-    assert rooms([file]) <= {"cards", "making", "tasks", "toolchain"}
+    assert rooms([file]) <= {"contracts", "tasks", "toolchain"}
 
 
 @pytest.mark.parametrize(

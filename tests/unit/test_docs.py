@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import cards, results
+from harness import results
 from harness.catalog import ROOT, load_catalog
 from harness.cli import main
+from harness.collect.fidelity import PASSES, TOLERANCES, Tolerance
+from harness.contracts import cards
 from harness.errors import Exit
 from harness.matrix import expand, load, spec
-from harness.orchestrator.fidelity import PASSES, TOLERANCES, Tolerance
 
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.making import Context, Made
+from harness.contracts.artifact import Context, Made
 from harness.tasks import Row
 from harness.tasks.image_classification import Preprocessing, pixels
 from harness.zoo import Source

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.making import Context, Made
+from harness.contracts.artifact import Context, Made
 from harness.tasks import Row
 from harness.tasks.token_classification import first_subtokens
 from harness.zoo import Source

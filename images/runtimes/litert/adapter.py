@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.cards import Form, RuntimeCard
-from harness.worker.adapter import Array, Arrays, Unsupported
+from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.cards import Form, RuntimeCard
 
 LITERT = RuntimeCard(
     name="litert",

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.cards import Form, RuntimeCard
-from harness.worker.adapter import Array, Arrays, Unsupported
+from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.cards import Form, RuntimeCard
 
 #: What llama.cpp quantizes to without an importance matrix, from 8 bits a weight down.
 QUANTIZED = (

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.cards import Form, RuntimeCard
-from harness.worker.adapter import Array, Arrays
+from harness.contracts.adapter import Array, Arrays
+from harness.contracts.cards import Form, RuntimeCard
 
 CARDS = (
     RuntimeCard(

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.cards import Form, RuntimeCard
-from harness.worker.adapter import Array, Arrays, Unsupported
+from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.cards import Form, RuntimeCard
 
 _ONE_PASS = ("token-classification", "text-classification", "image-classification")
 _LATENCY = RuntimeCard(

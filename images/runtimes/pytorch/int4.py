@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.worker.adapter import Unsupported
+from harness.contracts.adapter import Unsupported
 
 aten = torch.ops.aten
 PARTS = ("qweight", "qzeros", "scales", "bias")

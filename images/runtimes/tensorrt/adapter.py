@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.cards import Form, RuntimeCard
-from harness.worker.adapter import Array, Arrays, Unsupported
+from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.cards import Form, RuntimeCard
 
 TENSORRT = RuntimeCard(
     name="tensorrt",

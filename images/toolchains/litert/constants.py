@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 #: Numbers of the schema's TensorType, and what NumPy calls the same.
 FLOAT32, FLOAT16, INT8 = 0, 1, 9

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 
 #: Name -> llama_ftype: every type that llama.cpp quantizes a dense model to without an importance matrix.
 FILE_TYPES = {

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from harness.making import Context, ConversionError
+from harness.contracts.artifact import Context, ConversionError
 from harness.toolchain.data import calibration_rows
 
 #: Heads stay as they are: where one is tied to the embedding, changing it would change that too.

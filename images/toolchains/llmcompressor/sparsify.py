@@ -8,7 +8,7 @@ from typing import Any
 
 from calibration import HEADS, calibrate, examples
 
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.making import Context
+from harness.contracts.artifact import Context
 from harness.toolchain.data import calibration_rows
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.cards import Parameter
-from harness.making import Artifact, ConversionError, Made
+from harness.contracts.artifact import Artifact, ConversionError, Made
+from harness.contracts.cards import Parameter
 
 INT8, INT4 = ("u8", "i8"), ("u4", "i4")  # OpenVINO's names of the element types
 PRODUCTS = ("MatMul", "Convolution", "GroupConvolution")

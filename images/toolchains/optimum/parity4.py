@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.making import Artifact
+from harness.contracts.artifact import Artifact
 from harness.tasks import Array
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.parity import require_close, source_logits

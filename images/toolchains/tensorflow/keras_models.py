@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness import tasks
-from harness.making import MANIFEST, Artifact, Context, ConversionError
+from harness.contracts.artifact import MANIFEST, Artifact, Context, ConversionError
 from harness.tasks import Array
 
 MODEL = "model.keras"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.making import Artifact, ConversionError
+from harness.contracts.artifact import Artifact, ConversionError
 from harness.tasks import Array
 from harness.toolchain.parity import sample_inputs
 

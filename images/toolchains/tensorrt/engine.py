@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 
 ENGINE = "model.engine"
 NAMES = {"tensorrt_bindings": "TensorRT", "tensorrt_rtx_bindings": "TensorRT-RTX"}

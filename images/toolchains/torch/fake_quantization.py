@@ -19,7 +19,7 @@ from torchao.quantization.pt2e import (
     MovingAveragePerChannelMinMaxObserver,
 )
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 _LAYERS = (nn.Linear, nn.Conv2d)
 _INTEGERS = torch.ops.quantized_decomposed

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 
 def stack(model: Any) -> tuple[str, Any]:

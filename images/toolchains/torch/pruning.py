@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.making import Artifact, Context, ConversionError
+from harness.contracts.artifact import Artifact, Context, ConversionError
 from harness.toolchain.checkpoint import copy_companions, load_model
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 from harness.toolchain.checkpoint import load_model
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from layers import evenly_spaced, shortened, stack
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 _CHANNELS = 8  # widths are whole multiples of this: what vector units and grouped convolutions like
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness import tasks
-from harness.making import Context, ConversionError
+from harness.contracts.artifact import Context, ConversionError
 from harness.tasks import IGNORED, Array
 
 Tensor: TypeAlias = Any

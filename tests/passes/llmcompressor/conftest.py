@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from harness.making import Artifact, Context
+from harness.contracts.artifact import Artifact, Context
 from harness.tasks import _storage
 
 

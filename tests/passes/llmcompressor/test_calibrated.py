@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 
 IMAGE = Path(__file__).parents[3] / "images/toolchains/llmcompressor"
 sys.path[:0] = [str(IMAGE)]

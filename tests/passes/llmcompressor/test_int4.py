@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.toolchain.grouped import Grouped, read
 from harness.toolchain.parity import TOLERANCE
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import transformers
 
-from harness.making import Artifact, Context, ConversionError
+from harness.contracts.artifact import Artifact, Context, ConversionError
 
 IMAGE = Path(__file__).parents[3] / "images/toolchains/optimum"
 sys.path.append(str(IMAGE))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.making import Artifact, Context, ConversionError
+from harness.contracts.artifact import Artifact, Context, ConversionError
 
 sys.path.append(str(Path(__file__).parents[3] / "images/toolchains/tensorflow"))
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForTokenClassification
 
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 
 IMAGE = Path(__file__).parents[3] / "images/toolchains/torch"
 sys.path[:0] = [str(IMAGE)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 

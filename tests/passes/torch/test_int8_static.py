@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from harness.making import Artifact, Context
+from harness.contracts.artifact import Artifact, Context
 from harness.tasks import _storage
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]

@@ -22,7 +22,7 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from harness.making import Context, ConversionError
+from harness.contracts.artifact import Context, ConversionError
 from harness.tasks import _storage
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.steps import compress

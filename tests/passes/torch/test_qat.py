@@ -13,7 +13,7 @@ from torch import nn
 from torchao.quantization.pt2e import FakeQuantize
 from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
 
-from harness.making import ConversionError
+from harness.contracts.artifact import ConversionError
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForTokenClassification, BertTokenizerFast
 
-from harness.making import Artifact, Context, ConversionError
+from harness.contracts.artifact import Artifact, Context, ConversionError
 from harness.toolchain.parity import sample_inputs, source_logits
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]

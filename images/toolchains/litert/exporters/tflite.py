@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.cards import ExporterCard, Form
 from harness.tasks.image_classification import Preprocessing
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.parity import Array, require_close, sample_inputs, source_logits

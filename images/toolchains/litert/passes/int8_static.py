@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.cards import Form, Parameter, PassCard
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import Form, Parameter, PassCard
 from harness.toolchain.data import calibration_rows
 
 CARD = PassCard(

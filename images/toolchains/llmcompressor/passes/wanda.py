@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.cards import Form, Parameter, PassCard
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import Form, Parameter, PassCard
 
 CARD = PassCard(
     name="wanda",

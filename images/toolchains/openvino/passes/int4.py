@@ -8,8 +8,8 @@ from typing import Any
 
 from weights import GROUPS
 
-from harness.cards import Form, PassCard
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import Form, PassCard
 
 CARD = PassCard(
     name="int4",

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.cards import Form, Parameter, PassCard
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.cards import Form, Parameter, PassCard
 from harness.tasks import Array
 
 CARD = PassCard(

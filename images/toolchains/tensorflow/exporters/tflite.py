@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.parity import require_close
 
 CARD = ExporterCard(

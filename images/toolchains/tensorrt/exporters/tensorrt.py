@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import ExporterCard, Form
 
 CARD = ExporterCard(
     name="tensorrt",

@@ -7,8 +7,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.cards import ExporterCard, Form
 
 CARD = ExporterCard(
     name="hf",

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
 from harness.toolchain.parity import sample_inputs, source_logits
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 

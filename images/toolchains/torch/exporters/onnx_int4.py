@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
 from harness.toolchain.grouped import FORM, Grouped, read
 from harness.toolchain.parity import require_close, sample_inputs, source_logits

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.cards import ExporterCard, Form
-from harness.making import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.tracing import Graph, open_dimensions, traced
 
 CARD = ExporterCard(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cards import Form, Parameter, PassCard
-from harness.making import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.cards import Form, Parameter, PassCard
 from harness.toolchain.checkpoint import WEIGHTS, load_model
 
 CARD = PassCard(

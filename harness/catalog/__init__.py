@@ -1,0 +1,371 @@
+"""The catalog: every image, runtime, pass and exporter that the tree holds, found by looking at its folders.
+
+Nobody edits a list: the ``adapter.py`` of ``images/runtimes/<name>/`` names one runtime or several, and in
+``images/toolchains/<name>/`` every ``passes/x.py`` is a pass, every ``exporters/x.py`` an exporter.
+Cards are read by importing the module, which must not import its library at the top.
+
+A folder may hold variants of its image: the same Dockerfile and code with another lock file. The variant called ``gpu`` is what
+cells on a GPU run in. ``images/wheels/<package>/`` compiles a package that has no wheels, for the images that name it, and
+``images/layers/<name>/`` holds packages that images share as one layer of their file systems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import yaml
+
+from harness.contracts.cards import ExporterCard, PassCard, RuntimeCard
+from harness.errors import UsageError
+
+C = TypeVar("C")
+
+PACKAGE = Path(__file__).resolve().parent.parent
+ROOT = PACKAGE.parent
+
+#: What travels into every image besides its own folder, by kind of image; also what its rebuild depends on.
+PORTABLE = ("__init__.py", "contracts", "tasks")
+CODE = {"runtimes": (*PORTABLE, "worker"), "toolchains": (*PORTABLE, "zoo", "toolchain")}
+
+GPU = "gpu"  # the variant for cells on a GPU
+
+_BUILD_FILES = ("Dockerfile", "image.yaml")  # of an image's folder, besides its lock files: not part of its code
+
+
+def hash_files(paths: Iterable[Path], root: Path) -> str:
+    """SHA-256 over the names (relative to ``root``) and the bytes of files and of all files below folders."""
+    digest = hashlib.sha256()
+    for path in sorted(_files(paths)):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _files(paths: Iterable[Path]) -> set[Path]:
+    found: set[Path] = set()
+    for path in paths:
+        found.update(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else found.add(path)
+    return {p for p in found if "__pycache__" not in p.parts}
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """``images/wheels/<package>/``: how a package is compiled that its index has no wheel of, and what that needs."""
+
+    package: str
+    path: Path
+    packages: tuple[str, ...]  # the package itself and its build tools; requirements.txt is locked from them
+    system: tuple[str, ...]  # Debian packages that the build needs
+    build_s: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``wheels/llama-cpp-python``."""
+        return f"wheels/{self.package}"
+
+    @property
+    def requirements(self) -> Path:
+        """The locked, hashed source distribution and build tools."""
+        return self.path / "requirements.txt"
+
+    @property
+    def script(self) -> Path:
+        """``build.sh SOURCES OUT``: compile the package in the folder SOURCES into a wheel in the folder OUT."""
+        return self.path / "build.sh"
+
+    @cached_property
+    def hash(self) -> str:
+        """What the wheel depends on, but for the machine that compiles it."""
+        return hash_files([self.path], self.path)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """``images/layers/<name>/``: packages that several images install once, as a layer that they share."""
+
+    name: str  # such as "layers/torch"
+    path: Path
+    packages: tuple[str, ...]  # what requirements.txt is locked from
+
+    @property
+    def requirements(self) -> Path:
+        """The locked, hashed requirements; each is also one of every image that has the layer."""
+        return self.path / "requirements.txt"
+
+    @cached_property
+    def hash(self) -> str:
+        """What the layer depends on, but for the Dockerfile that installs it."""
+        return hash_files([self.requirements], self.path)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One folder below ``images/``, or a variant of it, and what its ``image.yaml`` says."""
+
+    name: str  # such as "runtimes/onnxruntime", "runtimes/onnxruntime.gpu"
+    path: Path
+    variant: str
+    summary: str
+    packages: tuple[str, ...]  # what requirements.txt is locked from
+    smoke: str  # the import that the build ends with
+    disk_mb: int
+    build_s: int
+    compiled: tuple[WheelSource, ...] = ()  # packages that are compiled for it
+    layer: Layer | None = None  # those of its packages that it shares with other images
+
+    @property
+    def kind(self) -> str:
+        """``runtimes`` or ``toolchains``."""
+        return self.name.split("/")[0]
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file name or of an image tag."""
+        return self.name.replace("/", "-")
+
+    @property
+    def requirements(self) -> Path:
+        """The locked, hashed requirements."""
+        return self.path / (f"requirements.{self.variant}.txt" if self.variant else "requirements.txt")
+
+    @property
+    def code(self) -> list[Path]:
+        """The files of its folder that it carries: adapter, passes, exporters."""
+        own = self.path.iterdir()
+        return sorted(p for p in own if p.name not in _BUILD_FILES and not p.match("requirements*.txt"))
+
+    @property
+    def dockerfile(self) -> Path:
+        """Its own, else that of all images of its kind."""
+        own = self.path / "Dockerfile"
+        return own if own.exists() else self.path.parent / "Dockerfile"
+
+    @property
+    def modules(self) -> list[Path]:
+        """What a toolchain's passes and exporters share: Python files beside their folders, imported inside functions."""
+        return sorted(self.path.glob("*.py"))
+
+    @cached_property
+    def environment_hash(self) -> str:
+        """What the installed environment depends on: lock files, Dockerfile, base image sources, compiled packages.
+
+        Raises UsageError where the lock file is missing.
+        """
+        if not self.requirements.exists():
+            raise UsageError(f"{self.requirements} is missing", f"harness lock {self.name}")
+        root = self.path.parent.parent
+        shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
+        return hash_files([self.requirements, self.dockerfile, root / "base", *shared], root)
+
+    @cached_property
+    def source_hash(self) -> str:
+        """What the whole image depends on: its environment and all code that it carries."""
+        own = hash_files(self.code, self.path)
+        code = hash_files([PACKAGE / name for name in CODE[self.kind]], PACKAGE)
+        return hashlib.sha256((self.environment_hash + own + code + self.smoke).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime and the image that holds it."""
+
+    card: RuntimeCard
+    image: Image
+    module: Path
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A pass or an exporter, and the toolchain image that holds it."""
+
+    card: PassCard | ExporterCard
+    image: Image
+    module: Path
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All that can be used."""
+
+    images: dict[str, Image] = field(default_factory=dict)
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    passes: tuple[Tool, ...] = ()
+    exporters: tuple[Tool, ...] = ()
+    wheels: dict[str, WheelSource] = field(default_factory=dict)
+    layers: dict[str, Layer] = field(default_factory=dict)
+    _hashes: dict[tuple[str, tuple[Path, ...]], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def code(self, image: Image, *more: str | Path) -> str:
+        """Hash of what a toolchain step depends on: its environment, the step runner, and ``more``.
+
+        ``more`` names parts of the package (``"tasks"``) or files of the image's own folder, so that changing one pass leaves
+        the artifacts of all others alone.
+        """
+        own = tuple(part for part in more if isinstance(part, Path))
+        shared = tuple(PACKAGE / part for part in ("contracts", "toolchain", *more) if isinstance(part, str))
+        if (image.name, shared + own) not in self._hashes:
+            code = hash_files(shared, PACKAGE) + hash_files(own, image.path)
+            digest = hashlib.sha256((image.environment_hash + code).encode()).hexdigest()
+            self._hashes[image.name, shared + own] = digest
+        return self._hashes[image.name, shared + own]
+
+    def image_of(self, runtime: Runtime, device: str) -> Image:
+        """The image that runs a runtime on a device: on a GPU its ``gpu`` variant, where it has one."""
+        gpu = self.images.get(_variant_name(runtime.image.name, GPU))
+        return gpu if device != "cpu" and gpu else runtime.image
+
+    def passes_named(self, name: str) -> list[Tool]:
+        """Every implementation of a pass; different toolchains may each have one."""
+        return [tool for tool in self.passes if tool.card.name == name]
+
+
+def load_catalog(images: Path = ROOT / "images") -> Catalog:
+    """Read the tree below ``images``. Raises UsageError where a file there does not keep its contract."""
+    wheels = {source.package: source for source in _wheel_sources(images / "wheels")}
+    layers = {file.parent.name: _layer(file) for file in sorted(images.glob("layers/*/layer.yaml"))}
+    found = {image.name: image for image in _images(images, wheels, layers)}
+    runtimes: dict[str, Runtime] = {}
+    passes: list[Tool] = []
+    exporters: list[Tool] = []
+    for image in found.values():
+        if image.variant:
+            continue  # the same folder: its cards say which variant they are in
+        if image.kind == "runtimes":
+            file = image.path / "adapter.py"
+            runtimes |= {card.name: Runtime(card, _holder(found, image, card, file), file) for card in _cards(file)}
+        for file in sorted(image.path.glob("passes/*.py")):
+            a_pass = _card(file, PassCard)
+            passes.append(Tool(a_pass, _holder(found, image, a_pass, file), file))
+        for file in sorted(image.path.glob("exporters/*.py")):
+            exporter = _card(file, ExporterCard)
+            exporters.append(Tool(exporter, _holder(found, image, exporter, file), file))
+    return Catalog(found, runtimes, tuple(passes), tuple(exporters), wheels, layers)
+
+
+def _variant_name(image: str, variant: str) -> str:
+    return f"{image}.{variant}"
+
+
+def _holder(found: dict[str, Image], image: Image, card: RuntimeCard | PassCard | ExporterCard, file: Path) -> Image:
+    """The image, or the variant of it that a card names."""
+    if not card.variant:
+        return image
+    try:
+        return found[_variant_name(image.name, card.variant)]
+    except KeyError:
+        problem = f"{file}: the card {card.name!r} names the variant {card.variant!r}, which image.yaml does not have"
+        raise UsageError(problem, f"add it under `variants` of {image.path / 'image.yaml'}") from None
+
+
+def _images(root: Path, wheels: dict[str, WheelSource], layers: dict[str, Layer]) -> Iterator[Image]:
+    for file in sorted(root.glob("*/*/image.yaml")):
+        name = file.parent.relative_to(root).as_posix()
+        text = _described(file)
+        yield _image(file, name, "", text, wheels, layers)
+        for variant, own in text.get("variants", {}).items():
+            yield _image(file, _variant_name(name, variant), variant, own, wheels, layers)
+
+
+def _image(
+    file: Path,
+    name: str,
+    variant: str,
+    text: dict[str, Any],
+    wheels: dict[str, WheelSource],
+    layers: dict[str, Layer],
+) -> Image:
+    try:
+        return Image(
+            name=name,
+            path=file.parent,
+            variant=variant,
+            summary=text["summary"],
+            packages=tuple(text["packages"]),
+            smoke=text["smoke"],
+            disk_mb=text["disk_mb"],
+            build_s=text["build_s"],
+            compiled=tuple(_there(file, wheels, package, "wheels") for package in text.get("compiled", ())),
+            layer=_there(file, layers, text["layer"], "layers") if "layer" in text else None,
+        )
+    except KeyError as missing:
+        raise UsageError(f"{file}: {missing} is missing", "see CONTRIBUTING.md, add a runtime") from None
+
+
+def _there(file: Path, found: dict[str, C], name: str, folder: str) -> C:
+    if name not in found:
+        raise UsageError(f"{file}: names {name!r}, which is not below images/{folder}", f"one of: {', '.join(found)}")
+    return found[name]
+
+
+def _wheel_sources(root: Path) -> Iterator[WheelSource]:
+    for file in sorted(root.glob("*/wheel.yaml")):
+        text = _described(file)
+        try:
+            parts = tuple(text["packages"]), tuple(text["system"]), int(text["build_s"])
+        except KeyError as missing:
+            raise UsageError(
+                f"{file}: the key {missing} is missing", "see CONTRIBUTING.md, packages without wheels"
+            ) from None
+        yield WheelSource(file.parent.name, file.parent, *parts)
+
+
+def _layer(file: Path) -> Layer:
+    try:
+        return Layer(f"layers/{file.parent.name}", file.parent, tuple(_described(file)["packages"]))
+    except KeyError as missing:
+        raise UsageError(f"{file}: the key {missing} is missing", "see CONTRIBUTING.md, shared layers") from None
+
+
+def _described(file: Path) -> dict[str, Any]:
+    text: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    return text
+
+
+def _cards(file: Path) -> tuple[RuntimeCard, ...]:
+    cards = getattr(_module(file), "CARDS", None)
+    if not isinstance(cards, tuple) or not cards or not all(isinstance(card, RuntimeCard) for card in cards):
+        raise UsageError(f"{file}: has no CARDS of type RuntimeCard", "open the file with CARDS = (RuntimeCard(...),)")
+    return cards
+
+
+def _card(file: Path, kind: type[C]) -> C:
+    card = getattr(_module(file), "CARD", None)
+    if not isinstance(card, kind):
+        raise UsageError(
+            f"{file}: has no CARD of type {kind.__name__}", f"open the file with CARD = {kind.__name__}(...)"
+        )
+    return card
+
+
+def _module(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_matrix_{file.parent.name}_{file.stem}_{abs(hash(file))}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    with _siblings(file.parents[1] if file.parent.name in ("passes", "exporters") else file.parent):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _siblings(folder: Path) -> Iterator[None]:
+    """Let a card's module import those that its image shares; they are forgotten again, for images may use the same names."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if (found := getattr(sys.modules[name], "__file__", None)) and Path(found).parent == folder:
+                del sys.modules[name]

@@ -1,0 +1,130 @@
+"""What is here and what is not: engine, GPU, disk, processor, what each runtime could use. One line each, with the cure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import engines
+from harness.catalog import Catalog, Image, Runtime, load_catalog
+from harness.contracts import machine
+from harness.engines import Engine
+from harness.errors import EnvironmentProblem
+
+#: ``problem``: a run would stop with exit code 3. ``missing``: some cells would be skipped, or something is made first.
+State = Literal["ok", "missing", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    state: State
+    text: str
+    cure: str | None = None
+
+
+def examine(work: Path, engine: str) -> list[Finding]:
+    """Look at everything; nothing is built, fetched or changed."""
+    catalog = load_catalog()
+    try:
+        chosen, reason = engines.choose(engine, work)
+    except EnvironmentProblem as refused:
+        return [Finding("engine", "problem", refused.problem, refused.cure), *_machine(work, catalog, None)]
+    return [
+        _engine(chosen, reason, asked=engine != "auto"),
+        *_machine(work, catalog, chosen),
+        *(_runtime(runtime, catalog, chosen) for runtime in catalog.runtimes.values()),
+        *(_toolchain(image, chosen) for image in catalog.images.values() if image.kind == "toolchains"),
+    ]
+
+
+def _engine(engine: Engine, reason: str, asked: bool) -> Finding:
+    if engine.name == "docker" or asked:
+        return Finding("engine", "ok", reason)
+    return Finding("engine", "missing", reason, "start or install Docker for isolated containers with memory limits")
+
+
+def _machine(work: Path, catalog: Catalog, engine: Engine | None) -> Iterator[Finding]:
+    yield _gpu(engine)
+    yield _disk(work, catalog, engine)
+    found = machine.describe()
+    features = ", ".join(found["cpu_flags"]) or "none of those that matter here"
+    memory = f"{found['memory_bytes'] / 2**30:.0f} GiB"
+    yield Finding("cpu", "ok", f"{found['cpu']}, {os.cpu_count()} CPUs, {memory}; {features}")
+
+
+def _gpu(engine: Engine | None) -> Finding:
+    gpus = machine.gpus()
+    if not gpus:
+        return Finding(
+            "gpu", "missing", "no NVIDIA GPU answers; cuda cells are skipped", "install NVIDIA's driver if there is one"
+        )
+    why = engine.devices()["cuda"] if engine else None
+    if why:
+        return Finding(
+            "gpu", "missing", f"{'; '.join(gpus)}, but {why}", "install the NVIDIA Container Toolkit, restart Docker"
+        )
+    return Finding("gpu", "ok", "; ".join(gpus))
+
+
+def _disk(work: Path, catalog: Catalog, engine: Engine | None) -> Finding:
+    place = next(path for path in (work.resolve(), *work.resolve().parents) if path.exists())
+    free = shutil.disk_usage(place).free // 10**6
+    wanted = sum(image.disk_mb for image in _cpu_images(catalog) if engine is None or engine.missing(image))
+    text = f"{free:,} MB free at {place}; building all images for the CPU takes about {wanted:,} MB more"
+    if free < wanted:
+        return Finding(
+            "disk", "problem", text, "free some space (`harness clean`), or put the store elsewhere with --work"
+        )
+    return Finding("disk", "ok", text)
+
+
+def _cpu_images(catalog: Catalog) -> set[Image]:
+    runtimes = {runtime.image for runtime in catalog.runtimes.values() if "cpu" in runtime.card.devices}
+    return runtimes | {tool.image for tool in (*catalog.passes, *catalog.exporters) if tool.card.device == "cpu"}
+
+
+def _runtime(runtime: Runtime, catalog: Catalog, engine: Engine) -> Finding:
+    card, devices = runtime.card, engine.devices()
+    usable = [device for device in card.devices if devices.get(device) is None]
+    if not usable:
+        return Finding(card.name, "missing", f"needs {' or '.join(card.devices)}: its cells are skipped")
+    here = machine.describe()["cpu_flags"]
+    uses = [feature for feature in card.cpu_features if feature in here]
+    lacks = [feature for feature in card.cpu_features if feature not in here]
+    parts = [f"on {', '.join(usable)}"]
+    parts += [f"can use {', '.join(uses)}"] if uses else []
+    parts += [f"this CPU lacks {', '.join(lacks)}"] if lacks else []
+    return _built(card.name, catalog.image_of(runtime, usable[-1]), engine, "; ".join(parts))
+
+
+def _toolchain(image: Image, engine: Engine) -> Finding:
+    return _built(image.name, image, engine, image.summary)
+
+
+def _built(subject: str, image: Image, engine: Engine, text: str) -> Finding:
+    if engine.missing(image):
+        cure = f"harness images {image.name} (about {image.build_s} s; a run does it by itself)"
+        return Finding(subject, "missing", f"{text}; not built yet", cure)
+    return Finding(subject, "ok", text)
+
+
+def text(findings: list[Finding]) -> str:
+    """The findings as aligned lines."""
+    width = max(len(finding.subject) for finding in findings)
+    lines = []
+    for finding in findings:
+        cure = f" -> {finding.cure}" if finding.cure else ""
+        lines.append(f"{finding.state:8} {finding.subject:{width}}  {finding.text}{cure}")
+    return "\n".join(lines)
+
+
+def as_data(findings: list[Finding]) -> list[dict[str, Any]]:
+    """The findings for ``--json``."""
+    return [asdict(finding) for finding in findings]

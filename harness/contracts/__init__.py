@@ -1,0 +1,1 @@
+"""What crosses a container: cards, adapters, artifacts, steps and records. Standard library and numpy only."""

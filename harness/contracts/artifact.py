@@ -1,0 +1,75 @@
+"""Making artifacts: the interface of passes, exporters and the zoo's training.
+
+An image's ``passes/<name>.py`` (``-`` in a name is ``_`` in the file) holds a ``CARD`` of type
+:class:`harness.contracts.cards.PassCard` and ::
+
+    def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made: ...
+
+its ``exporters/<name>.py`` holds a ``CARD`` of type :class:`harness.contracts.cards.ExporterCard` and ::
+
+    def export(source: Artifact, out: Path, context: Context) -> Made: ...
+
+Both write every file of the new artifact into ``out`` (which exists and is empty) but ``manifest.json``, which the
+runner writes: it takes format and precision from the card, appends a pass to the list, and carries the provenance
+over. ``source`` is read-only. ``parameters`` are validated against the card and complete, defaults included. Random
+generators are seeded and thread counts are set before the call. Raise :class:`ConversionError` where the artifact
+cannot be made for a reason that the reader of the report should see; any other exception also ends as
+``convert-failed``, with its type before its message.
+
+A pass must change the weights: where the files named in :attr:`Made.weights` hash to the same as the source's, the
+runner fails the step. Standard library only: heavy libraries are imported inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.contracts.cards import Form
+
+MANIFEST = "manifest.json"
+
+
+class ConversionError(Exception):
+    """An artifact or a data set cannot be made; the message is one line for the reader of the report."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder with weights, and what its ``manifest.json`` says."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def form(self) -> Form:
+        """File format and precision of the weights."""
+        return Form(self.manifest["format"], self.manifest["precision"])
+
+    @property
+    def weights(self) -> list[Path]:
+        """The files that count as weights, in the manifest's order."""
+        return [self.path / name for name in self.manifest["weights"]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a pass, an exporter or a training run may know of its surroundings."""
+
+    seed: int
+    threads: int
+    task: str
+    progress: Callable[[float, str], None]  # fraction done in 0..1, and what is being done
+    inputs: Mapping[str, Path] = field(default_factory=dict)  # every input folder of the step by name, read-only
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a pass, an exporter or a training run made."""
+
+    weights: list[str]  # names relative to ``out`` of the files that count as weight size
+    effect: dict[str, Any] = field(default_factory=dict)  # verified facts, such as {"tensors_quantized": 211}
+    extra: dict[str, Any] = field(default_factory=dict)  # what else an adapter needs; replaces the source's ``extra``
+    provenance: list[str] = field(default_factory=list)  # sentences to add on where the weights come from

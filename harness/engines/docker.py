@@ -1,0 +1,352 @@
+"""The Docker engine: every step in a fresh container without network, privileges or a writable root."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import shlex
+import shutil
+import socket
+import threading
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from harness.catalog import Image
+from harness.engines import Environment, Job, Limits, Outcome
+from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log, thread_variables
+from harness.errors import EnvironmentProblem
+from harness.provision.images import LABEL, ImageBuilder, reference
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.types import DeviceRequest
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+PING_TIMEOUT_S = 5.0
+API_TIMEOUT_S = 120
+WAIT_SLICE_S = 600
+PIDS_LIMIT = 1024
+SHM_BYTES = 256 * 2**20
+LOG_SIZE = "64m"
+TMPFS = "rw,exec,nosuid,nodev,size=1g"
+SCRATCH = "tmp"  # of the step's folder
+USER_ID = 10001  # of the user ``matrix`` in the base image
+RUN_LABEL = f"{LABEL}.run"
+
+
+class NoEngine(EnvironmentProblem):
+    """Nothing answers where a Docker Engine was looked for."""
+
+
+def endpoint() -> str:
+    """Where the engine listens: DOCKER_HOST, the current context of the docker command, or the default socket."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    try:
+        name = (
+            os.environ.get("DOCKER_CONTEXT") or json.loads((home / "config.json").read_text("utf-8"))["currentContext"]
+        )
+        folder = home / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+        return str(json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError):
+        return DEFAULT_HOST
+
+
+def probe(host: str) -> str:
+    """The version of the engine at ``host``. Raises NoEngine, or EnvironmentProblem where one refuses us."""
+    if not host.startswith("unix://"):
+        return _probe_remote(host)
+    path = host.removeprefix("unix://")
+    connection = http.client.HTTPConnection("localhost", timeout=PING_TIMEOUT_S)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.settimeout(PING_TIMEOUT_S)
+    try:
+        connection.sock.connect(path)
+        connection.request("GET", "/version")
+        return str(json.loads(connection.getresponse().read())["Version"])
+    except PermissionError as error:
+        raise EnvironmentProblem(
+            f"a Docker Engine listens at {path}, but this user may not use it",
+            'add yourself to its group (sudo usermod -aG docker "$USER", then log in again), '
+            "use rootless Docker, or choose --engine venv",
+        ) from error
+    except TimeoutError as error:
+        raise NoEngine(f"the Docker Engine at {path} did not answer within {PING_TIMEOUT_S:g} s") from error
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        raise NoEngine(f"no Docker Engine answers at {path}", "start it: sudo systemctl start docker") from error
+    finally:
+        connection.close()
+
+
+def _probe_remote(host: str) -> str:
+    from docker.errors import DockerException
+
+    try:
+        return str(_client(host, int(PING_TIMEOUT_S)).version()["Version"])
+    except (DockerException, OSError) as error:
+        raise NoEngine(f"no Docker Engine answers at {host}", "is DOCKER_HOST right?") from error
+
+
+def _client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
+    """TLS is set by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command."""
+    import docker
+
+    return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})
+
+
+class DockerEngine:
+    """Every job in a container of its own."""
+
+    name = "docker"
+    caveats: tuple[str, ...] = ()
+
+    def __init__(self, work: Path, host: str, version: str | None) -> None:
+        self.work = work.resolve()
+        self.host = host
+        self.version = version
+        self._running: set[Running] = set()
+
+    @cached_property
+    def client(self) -> DockerClient:
+        """The SDK's client; importing it takes a quarter of a second, so it waits until something must run."""
+        return _client(self.host)
+
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        return dict(self.client.info())
+
+    @cached_property
+    def _builder(self) -> ImageBuilder:
+        return ImageBuilder(self.client, self.work)
+
+    def missing(self, image: Image) -> bool:
+        """Whether no image with exactly these sources is there."""
+        return self._builder.find(image) is None
+
+    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+        """Download the wheels of an image and the sources of what is compiled for it."""
+        self._builder.fetch(image, say)
+
+    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+        """Build the base and the image where they are missing."""
+        return Environment(image, reference(image), self._builder.ensure(image, say))
+
+    def devices(self) -> dict[str, str | None]:
+        """``cuda`` needs NVIDIA's container toolkit in the engine, and a driver."""
+        reason = None
+        if "nvidia" not in (self._info.get("Runtimes") or {}):
+            reason = "the Docker Engine has no NVIDIA runtime (NVIDIA Container Toolkit)"
+        elif not Path("/proc/driver/nvidia/version").exists():
+            reason = "this machine has no NVIDIA driver"
+        return {"cpu": None, "cuda": reason}
+
+    def command(self, job: Job) -> str:
+        """The ``docker run`` line with the same limits, mounts and arguments as ``run`` uses."""
+        volumes = [word for mount in _mounts(job) for word in ("--volume", ":".join(mount))]
+        scratch = [word for name, value in _scratch(job).items() for word in ("--env", f"{name}={value}")]
+        start = [*self._docker_run(job.limits, job.device), *scratch, *volumes]
+        return shlex.join([*start, job.environment.reference, *_arguments(job)])
+
+    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
+        """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
+        options = ["/artifact", *hand_options(limits, runtime, device)]
+        start = shlex.join(self._docker_run(limits, device))
+        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([environment.reference, *options])}'
+
+    def _docker_run(self, limits: Limits, device: str) -> list[str]:
+        memory = str(limits.memory_bytes)
+        words = ["docker", "run", "--rm", "--init", "--network", "none", "--read-only", "--tmpfs", f"/tmp:{TMPFS}"]
+        words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(PIDS_LIMIT)]
+        words += ["--memory", memory, "--memory-swap", memory, "--shm-size", str(SHM_BYTES)]
+        words += ["--cpuset-cpus", cpu_set(limits.cpus), "--user", self._user()]
+        words += ["--gpus", "all"] if device == "cuda" else []
+        for name, value in thread_variables(limits.cpus).items():
+            words += ["--env", f"{name}={value}"]
+        return words
+
+    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """Run to the end. Raises EnvironmentProblem where the engine cannot run it, or has gone."""
+        from docker.errors import APIError
+        from requests.exceptions import ConnectionError
+
+        try:
+            return self._run(job, on_line)
+        except APIError as error:
+            raise EnvironmentProblem(
+                f"the Docker Engine could not run {job.environment.reference}: {error.explanation or error}",
+                f"try it by hand: {self.command(job)}",
+            ) from error
+        except ConnectionError as error:
+            raise EnvironmentProblem(f"the Docker Engine at {self.host} has gone", "start it, then go on") from error
+
+    def _run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """The container is inspected before it is removed, and removed whatever happens."""
+        (job.step / SCRATCH).mkdir(exist_ok=True)
+        _hand_over(job.step, self._user())
+        container = self._create(job)
+        running = Running(partial(self._kill, container))
+        self._running.add(running)
+        timer = threading.Timer(job.limits.timeout_s, running.time_out)
+        since = time()
+        started = perf_counter()
+        try:
+            self.client.api.start(container)
+            if running.killed:  # between create and start there was nothing to kill
+                self._kill(container)
+            timer.start()
+            self._follow(container, job, on_line)
+            state = self._wait(container)
+            seconds = perf_counter() - started
+            code = int(state["ExitCode"])
+            oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container, since))
+            return Outcome(code, seconds, oom and not running.killed, running.timed_out)
+        finally:
+            timer.cancel()
+            self._running.discard(running)
+            self._remove(container)
+            shutil.rmtree(job.step / SCRATCH, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End the containers that run now, and the build."""
+        if builder := self.__dict__.get("_builder"):  # cached_property: none was needed so far
+            builder.stop()
+        for running in tuple(self._running):
+            running.kill()
+
+    def _kill(self, container: str) -> None:
+        from docker.errors import APIError
+
+        with contextlib.suppress(APIError):  # it may just have ended by itself
+            self.client.api.kill(container)
+
+    def reap(self) -> int:
+        """Remove the containers of runs on this machine whose process is gone."""
+        containers = self.client.api.containers(all=True, filters={"label": RUN_LABEL})
+        orphans = [found["Id"] for found in containers if _is_orphan(found["Labels"][RUN_LABEL])]
+        for orphan in orphans:
+            self._remove(orphan)
+        return len(orphans)
+
+    def _create(self, job: Job) -> str:
+        from docker.types import LogConfig
+
+        api = self.client.api
+        memory = job.limits.memory_bytes
+        host = api.create_host_config(
+            mem_limit=memory,
+            memswap_limit=memory,
+            cpuset_cpus=cpu_set(job.limits.cpus),
+            pids_limit=PIDS_LIMIT,
+            shm_size=SHM_BYTES,
+            network_mode="none",
+            read_only=True,
+            tmpfs={"/tmp": TMPFS},
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            init=True,
+            binds=[":".join(mount) for mount in _mounts(job)],
+            device_requests=_device_requests(job.device),
+            log_config=LogConfig(type="json-file", config={"max-size": LOG_SIZE}),
+        )
+        container = api.create_container(
+            job.environment.reference,
+            command=_arguments(job),
+            user=self._user(),
+            environment=thread_variables(job.limits.cpus) | _scratch(job),
+            labels={RUN_LABEL: run_label(), f"{LABEL}.step": job.step.name},
+            host_config=host,
+        )
+        return str(container["Id"])
+
+    def _follow(self, container: str, job: Job, on_line: Callable[[str], None]) -> None:
+        """Keep the log. A stream that breaks ends the log, not the step."""
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        with contextlib.suppress(RequestException, HTTPError):
+            keep_log(self.client.api.logs(container, stream=True, follow=True), job, on_line)
+
+    def _wait(self, container: str) -> dict[str, Any]:
+        """The container's final state. The SDK's wait gives up after a while; whether it runs is then looked up."""
+        from requests.exceptions import ConnectionError, ReadTimeout
+
+        while True:
+            with contextlib.suppress(ConnectionError, ReadTimeout):
+                self.client.api.wait(container, timeout=WAIT_SLICE_S)
+            state: dict[str, Any] = self.client.api.inspect_container(container)["State"]
+            if not state["Running"]:
+                return state
+
+    def _oom_event(self, container: str, since: float) -> bool:
+        """Whether the engine saw an out-of-memory kill in this container; not every engine sets the flag."""
+        filters = {"container": container, "event": "oom"}
+        events = self.client.api.events(since=int(since), until=int(time()) + 1, filters=filters)
+        return any(True for _ in events)
+
+    def _remove(self, container: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            self.client.api.remove_container(container, force=True, v=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # gone, or being removed already
+                raise
+
+    def _user(self) -> str:
+        """Ourselves, so that results belong to us; never root, but where root stands for us (rootless Docker)."""
+        if any("rootless" in option for option in self._info.get("SecurityOptions") or ()):
+            return "0:0"
+        return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{USER_ID}:{USER_ID}"
+
+
+def _mounts(job: Job) -> list[tuple[str, str, str]]:
+    inputs = [(str(path.resolve()), f"/inputs/{name}", "ro") for name, path in job.inputs.items()]
+    return [(str(job.step.resolve()), "/step", "rw"), *inputs]
+
+
+def _scratch(job: Job) -> dict[str, str]:
+    """Conversions write copies of their models: onto the disk, for /tmp is memory and counts against the step's limit."""
+    return {"TMPDIR": f"/step/{SCRATCH}"} if job.environment.image.kind == "toolchains" else {}
+
+
+def _arguments(job: Job) -> list[str]:
+    return arguments("/step", {name: f"/inputs/{name}" for name in job.inputs})
+
+
+def _device_requests(device: str) -> list[DeviceRequest] | None:
+    from docker.types import DeviceRequest
+
+    return [DeviceRequest(count=-1, capabilities=[["gpu"]])] if device == "cuda" else None
+
+
+def _hand_over(step: Path, user: str) -> None:
+    """Give the step's folder to the container's user where that is somebody else (we are root)."""
+    uid, gid = map(int, user.split(":"))
+    if os.getuid() == 0 and uid != 0:
+        for path in (step, *step.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def run_label() -> str:
+    """Which process a container belongs to: machine, process id, and when the process started (ids are used again)."""
+    me = psutil.Process()
+    return f"{socket.gethostname()}/{me.pid}/{me.create_time():.0f}"
+
+
+def _is_orphan(label: str) -> bool:
+    machine, pid, started = label.rsplit("/", 2)
+    if machine != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 5
+    except psutil.NoSuchProcess:
+        return True

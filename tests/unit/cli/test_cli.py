@@ -1,0 +1,143 @@
+"""The command line: help with examples, one-message errors, light to start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness import __version__
+from harness.cli import main
+from harness.results import json_schema
+
+ROOT = Path(__file__).parents[3]
+GOOD = (ROOT / "examples" / "first.yaml").read_text("utf-8")
+
+
+def harness(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def plan(tmp_path: Path, text: str, *arguments: str) -> Result:
+    (tmp_path / "m.yaml").write_text(text, "utf-8")
+    return harness("plan", "-m", tmp_path / "m.yaml", "--work", tmp_path / "work", "--engine", "host", *arguments)
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(main.commands))], ids=lambda words: "".join(words))
+def test_help_shows_examples(command: list[str]) -> None:
+    result = harness(*command, "--help")
+    assert result.exit_code == 0
+    assert f"examples:\n  {'  ' if not command else ''}".rstrip() in result.output
+    assert f"harness {' '.join(command)}".strip() in result.output.split("examples:")[1]
+
+
+def test_help_starts_without_heavy_libraries() -> None:
+    heavy = ["docker", "torch", "jinja2", "pydantic", "numpy", "rich", "huggingface_hub", "transformers"]
+    code = (
+        "import sys; from click.testing import CliRunner; from harness.cli import main;"
+        f"CliRunner().invoke(main, ['--help']); print(sorted(set({heavy}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_the_packages() -> None:
+    assert harness("--version").output == f"harness, version {__version__}\n"
+
+
+def test_a_broken_matrix_is_exit_code_2_with_its_place_and_cure(tmp_path: Path) -> None:
+    result = plan(tmp_path, GOOD.replace("runtimes:", "runtime:"))
+    assert result.exit_code == 2
+    assert "unknown key 'runtime'" in result.output
+    assert "cure: did you mean 'runtimes'?" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_matrix_is_exit_code_2_with_a_cure(tmp_path: Path) -> None:
+    result = harness("plan", "-m", tmp_path / "none.yaml", "--engine", "host")
+    assert result.exit_code == 2
+    assert "none.yaml: No such file or directory\n  cure: name an existing file" in result.output
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--only=runtime=pytorhc", "no cell has the runtime 'pytorhc'\n  cure: did you mean 'pytorch'?"),
+        ("--skip=method=orignal", "no cell has the method 'orignal'\n  cure: did you mean 'original'?"),
+        ("--only=engine=docker", "'engine=docker' does not pick cells"),
+        ("--only=pytorch", "write AXIS=VALUE,VALUE"),
+        ("--cell=nothing", "there is no cell 'nothing'"),
+        ("--failed", "nothing has failed yet"),
+    ],
+)
+def test_a_wrong_selection_is_told_with_what_is_near(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # `--failed` looks for reports/ here
+    result = plan(tmp_path, GOOD, option)
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    result = plan(tmp_path, GOOD, "--only", "runtime=pytorch", "--skip", "runtime=pytorch")
+    assert result.exit_code == 2
+    assert "the selection leaves no cell" in result.output
+
+
+def test_a_plan_as_json_is_json_alone_on_standard_output(tmp_path: Path) -> None:
+    result = plan(tmp_path, GOOD, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)
+    assert "host engine" in result.stderr
+
+
+def test_a_plan_leaves_no_trace(tmp_path: Path) -> None:
+    plan(tmp_path, GOOD)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.yaml"]
+
+
+def test_a_matrix_that_asks_for_more_cpus_than_there_are_is_exit_code_3(tmp_path: Path) -> None:
+    result = plan(tmp_path, GOOD.replace("limits:", "#") + "\nlimits: {cpus: 100000}\n")
+    assert result.exit_code == 3
+    assert "limits.cpus is 100000" in result.output
+
+
+def test_a_report_without_results_is_exit_code_2_with_a_cure(tmp_path: Path) -> None:
+    result = harness("report", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "does not exist\n  cure: measure something first" in result.output
+
+
+def test_init_writes_a_matrix_that_can_be_planned(tmp_path: Path) -> None:
+    assert harness("init", "--out", tmp_path / "mine.yaml").exit_code == 0
+    assert plan(tmp_path, (tmp_path / "mine.yaml").read_text("utf-8")).exit_code == 0
+
+
+def test_init_never_writes_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("precious")
+    assert harness("init", "--out", tmp_path / "mine.yaml").exit_code == 2
+    assert (tmp_path / "mine.yaml").read_text() == "precious"
+
+
+def test_schemas_are_printed_as_json() -> None:
+    assert json.loads(harness("schema", "results").output) == json_schema()
+
+
+def test_clean_says_what_a_dry_run_would_free_and_frees_nothing(tmp_path: Path) -> None:
+    step = tmp_path / "work" / "steps" / "ab" / "abc"
+    step.mkdir(parents=True)
+    (step / "file").write_bytes(bytes(2_000_000))
+    result = harness("clean", "--work", tmp_path / "work", "--dry-run")
+    assert "would free 2 MB: 1 steps" in result.output
+    assert step.exists()
+
+
+def test_clean_refuses_an_age_that_is_none(tmp_path: Path) -> None:
+    result = harness("clean", "--work", tmp_path, "--older-than", "soon")
+    assert result.exit_code == 2
+    assert "write a number and a unit" in result.output

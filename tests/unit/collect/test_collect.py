@@ -1,0 +1,199 @@
+"""From what steps left in the store to rows: what an evaluation says of quality and fidelity, and when a row has diverged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import load_catalog
+from harness.collect.rows import Collector
+from harness.engines import Engine
+from harness.engines.host import HostEngine
+from harness.matrix import load
+from harness.matrix.plan import Plan, Planner
+from harness.results import Cell, Phase, Status
+from harness.run.store import Store
+
+CATALOG = load_catalog()
+TEXT = """
+models: [{name: digits-cnn, source: "zoo:digits-cnn", task: image-classification, dataset: "zoo:digits"}]
+methods: [original, int8-dynamic]
+runtimes: [pytorch, onnxruntime]
+workloads: {image-classification: [{batch: 1, image_size: 32}]}
+measure: {rounds: 2}
+"""
+REFERENCE = "digits-cnn/original/pytorch/cpu/b1-i32"
+QUANTIZED = "digits-cnn/int8-dynamic/onnxruntime/cpu/b1-i32"
+NEAR = {"positions": 100, "top1_agreement": 0.99, "kl_divergence": 0.01, "max_logit_difference": 0.5}
+
+
+def score(right: int, fidelity: dict[str, Any] | None) -> dict[str, Any]:
+    """The record of an evaluation that got so many of 100 images right, the first ones."""
+    tallies = [[float(at < right), 1.0] for at in range(100)]
+    return {
+        "metric": "accuracy",
+        "value": right / 100,
+        "interval": [right / 100 - 0.05, right / 100 + 0.05],
+        "examples": 100,
+        "tallies": tallies,
+        "higher_is_better": True,
+        "fidelity": fidelity,
+    }
+
+
+ROUND = {
+    "measured_at": "2026-11-24T12:00:00+00:00",
+    "phases": {"load": {"seconds": 1.0, "peak_rss_bytes": 5}},
+    "latency": {
+        "nanoseconds": [10**6] * 5,
+        "every": 1,
+        "warmup_calls": 10,
+        "ended_by": "budget",
+        "noisy": None,
+        "pace_ns": [99_000, 100_000, 102_000],
+    },
+    "calls_per_sample": 1,
+    "generation": None,
+    "memory": {
+        "peak_rss_bytes": 9,
+        "floor_bytes": 3,
+        "anonymous_bytes": 5,
+        "file_bytes": 4,
+        "container_peak_bytes": None,
+    },
+    "noise": {"steal_share": 0.0, "others_share": 0.0, "throttled": 0, "major_faults": 0, "preempted": 3},
+    "steady_calls": 15,
+    "gpu_energy_j": None,
+    "vram": {"peak_bytes": None, "reason": "no GPU"},
+    "arithmetic": "fp32",
+    "weights_bytes": 1000,
+}
+
+
+@dataclass
+class Desk:
+    """A plan and a store in which every cell was measured; evaluations are put in by the tests."""
+
+    plan: Plan
+    store: Store
+    engine: Engine
+
+    def put(self, key: str, name: str, content: dict[str, Any]) -> None:
+        step = self.store.begin(key, {})
+        (step / "out" / name).write_text(json.dumps(content))
+        (step / "status.json").write_text(
+            json.dumps({"status": "ok", "versions": {}, "seconds": 2.0, "peak_rss_bytes": 7})
+        )
+        receipt: dict[str, Any] = {
+            "reference": "an image",
+            "digest": None,
+            "source_hash": "0",
+            "engine": "host",
+            "by_hand": "run it",
+        }
+        receipt |= {"package_energy": {"joules": 3.0, "reason": None}}
+        self.store.publish(key, step, receipt)
+
+    def rows(self, evaluations: dict[str, dict[str, Any]]) -> dict[str, Cell]:
+        for planned in self.plan.cells:
+            if planned.evaluation and planned.cell.id in evaluations:
+                self.put(planned.evaluation, "record.json", evaluations[planned.cell.id])
+        cells = Collector(self.plan, CATALOG, self.engine, "asked for", self.store, {}).results("").cells
+        return {cell.id: cell for cell in cells}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    plan = Planner(load.parse(TEXT, "matrix.yaml", CATALOG), CATALOG, "host", {"cpu": None}, str).plan()
+    desk = Desk(plan, Store(tmp_path), HostEngine(tmp_path))
+    for planned in plan.cells:
+        for key in planned.rounds:
+            desk.put(key, "record.json", ROUND)
+        passes = [{"name": "int8-dynamic", "toolchain": "torch", "parameters": {}, "effect": {}, "source": ""}]
+        manifest = {"format": "onnx", "precision": "int8", "provenance": [], "weights": []}
+        assert planned.artifact
+        made = passes if planned.cell.method != "original" else []
+        desk.put(planned.artifact, "manifest.json", {**manifest, "passes": made})
+    return desk
+
+
+def test_a_row_is_ok_where_its_outputs_stay_near(desk: Desk) -> None:
+    row = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(89, NEAR)})[QUANTIZED]
+    assert row.status is Status.OK
+    assert row.fidelity
+    assert row.fidelity.model_dump() == {**NEAR, "tolerance": "int8"}
+    assert row.energy_j == pytest.approx(0.2)  # 3 J for 15 calls
+
+
+@pytest.mark.parametrize("others", [100_000, 180_000])
+def test_rounds_at_another_pace_are_left_out_of_all_rows_of_a_group_or_of_none(desk: Desk, others: int) -> None:
+    """One extra round was slowed; where all rounds of another row were too, it must count as theirs do."""
+
+    def at(pace: int, milliseconds: int) -> dict[str, Any]:
+        latency = {**ROUND["latency"], "nanoseconds": [milliseconds * 10**6] * 5, "pace_ns": [pace] * 3}
+        return {**ROUND, "latency": latency}
+
+    cells = {planned.cell.id: planned for planned in desk.plan.cells}
+    desk.put(cells[REFERENCE].extra[0], "record.json", at(180_000, 2))
+    for key in cells[QUANTIZED].rounds[1:]:
+        shutil.rmtree(desk.store.root / "steps" / key[:2] / key)
+        desk.put(key, "record.json", at(others, 1))
+    latency = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(89, NEAR)})[REFERENCE].latency_ms
+    assert latency
+    assert [each.counts for each in latency.rounds] == [True, True, others > 100_000]
+    assert (
+        latency.rounds[-1].noisy == "the processor ran slower than in the quiet: a fixed loop took 1.80 times as long"
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "fidelity", "told"),
+    [
+        (89, NEAR | {"top1_agreement": 0.5}, "first choice is the original's at 50.0% of the positions"),
+        (89, NEAR | {"kl_divergence": 2.0}, "2 nats"),
+        (70, NEAR, "accuracy is 22.2% worse"),
+    ],
+)
+def test_a_row_has_diverged_where_they_do_not(desk: Desk, right: int, fidelity: dict[str, Any], told: str) -> None:
+    row = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(right, fidelity)})[QUANTIZED]
+    assert row.status is Status.DIVERGED
+    assert told in str(row.reason)
+    assert row.latency_ms
+
+
+def test_a_change_of_quality_has_an_interval_of_the_same_examples(desk: Desk) -> None:
+    rows = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(86, NEAR)})
+    quality = rows[QUANTIZED].quality
+    assert quality
+    assert quality.change == pytest.approx(-0.04)
+    low, high = quality.change_interval or (0, 0)
+    assert -0.09 < low < high < 0  # as independent scores they would be 14 points wide, and hold zero
+    assert rows[REFERENCE].quality
+    assert rows[REFERENCE].quality.change is None
+
+
+def test_conversion_is_a_phase_of_what_was_converted(desk: Desk) -> None:
+    rows = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(89, NEAR)})
+    assert rows[QUANTIZED].phases["convert"] == Phase(seconds=4.0, peak_rss_bytes=7)  # export, int8-dynamic
+    assert "convert" not in rows[REFERENCE].phases  # the source is loaded as it is
+    assert list(rows[QUANTIZED].phases) == ["convert", "load"]
+
+
+def test_the_reference_says_that_it_is_one(desk: Desk) -> None:
+    row = desk.rows({REFERENCE: score(90, None)})[REFERENCE]
+    assert row.status is Status.OK
+    assert row.fidelity_reason == "all others are compared with this one"
+
+
+def test_without_a_reference_a_row_says_so_and_stays(desk: Desk) -> None:
+    row = desk.rows({QUANTIZED: score(50, None)})[QUANTIZED]
+    assert row.status is Status.OK
+    assert row.fidelity is None
+    assert row.fidelity_reason == "the original could not be evaluated on FP32 PyTorch"
+    assert row.quality
+    assert row.quality.change is None

@@ -1,0 +1,263 @@
+"""The choice of an engine, and the engines without containers."""
+
+import hashlib
+import http.server
+import json
+import os
+import socketserver
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import load_catalog
+from harness.engines import Environment, Job, Limits, Outcome, choose, docker
+from harness.engines.host import HostEngine
+from harness.engines.job import cpu_set
+from harness.engines.process import ProcessEngine
+from harness.engines.venv import VenvEngine
+from harness.errors import BuildFailed, EnvironmentProblem
+
+NULL = load_catalog().images["runtimes/null"]
+GENEROUS = Limits(cpus=1, memory_bytes=2**30, timeout_s=60)
+
+
+class FakeEngine(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"Version": "99.1"}).encode())
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def engine_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A socket at which something answers like a Docker Engine."""
+    path = tmp_path / "docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    with socketserver.UnixStreamServer(str(path), FakeEngine) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield path
+        server.shutdown()
+
+
+def test_auto_takes_docker_where_an_engine_answers(engine_socket: Path, tmp_path: Path) -> None:
+    engine, reason = choose("auto", tmp_path)
+    assert (engine.name, engine.version) == ("docker", "99.1")
+    assert "99.1" in reason
+
+
+def test_auto_falls_to_venv_where_no_engine_is_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    engine, reason = choose("auto", tmp_path)
+    assert engine.name == "venv"
+    assert "no Docker Engine answers" in reason
+    assert engine.caveats
+
+
+def test_docker_that_was_asked_for_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    with pytest.raises(EnvironmentProblem, match="no Docker Engine answers"):
+        choose("docker", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["auto", "docker"])
+def test_a_socket_without_permission_is_said_not_worked_around(engine_socket: Path, tmp_path: Path, name: str) -> None:
+    for folder in engine_socket.relative_to("/").parents:
+        Path("/", folder).chmod(Path("/", folder).stat().st_mode | stat.S_IXOTH) if folder.name else None
+    engine_socket.chmod(0)
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)  # root may connect to anything
+    try:
+        with pytest.raises(EnvironmentProblem, match="may not use it") as caught:
+            choose(name, tmp_path)
+    finally:
+        os.seteuid(was)
+    assert "usermod -aG docker" in str(caught.value.cure)
+
+
+def test_the_current_context_of_the_docker_command_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"currentContext": "rootless"}')
+    meta = tmp_path / "contexts/meta" / hashlib.sha256(b"rootless").hexdigest()
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text('{"Endpoints": {"docker": {"Host": "unix:///run/user/1000/docker.sock"}}}')
+    assert docker.endpoint() == "unix:///run/user/1000/docker.sock"
+
+
+# --- steps as processes: a script stands in for the interpreter -------------------------------------------------
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Path:
+    (tmp_path / "step").mkdir()
+    return tmp_path / "step"
+
+
+@pytest.fixture
+def run(tmp_path: Path, step: Path) -> Callable[..., Outcome]:
+    """Run a shell script as if it were the Python of an image."""
+
+    def run(script: str, timeout_s: float = 60, engine: ProcessEngine | None = None, lines: list[str] | None = None):
+        return (engine or HostEngine(tmp_path / "work")).run(
+            job(tmp_path, step, script, timeout_s), (lines if lines is not None else []).append
+        )
+
+    return run
+
+
+def job(tmp_path: Path, step: Path, script: str, timeout_s: float = 60) -> Job:
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\n{script}\n")
+    interpreter.chmod(0o755)
+    limits = Limits(cpus=1, memory_bytes=2**30, timeout_s=timeout_s)
+    return Job(Environment(NULL, str(interpreter), None), step, {"artifact": tmp_path}, limits)
+
+
+def test_what_a_step_prints_is_kept_and_handed_on(run: Callable[..., Outcome], step: Path) -> None:
+    lines: list[str] = []
+    outcome = run("echo one; echo two >&2; printf '10%%\\r20%%\\n'; exit 3", lines=lines)
+    assert (outcome.exit_code, outcome.oom, outcome.timed_out) == (3, False, False)
+    assert lines == ["one", "two", "20%"]
+    assert (step / "log.txt").read_text("utf-8").startswith("one\ntwo\n")
+
+
+def test_a_step_gets_the_arguments_of_the_contract(run: Callable[..., Outcome], step: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run('echo "$@"', lines=lines)
+    assert lines == [f"-m harness.worker --step {step} --input artifact={tmp_path}"]
+
+
+def test_a_step_sees_the_portable_code_only(run: Callable[..., Outcome], step: Path) -> None:
+    lines: list[str] = []
+    run('ls "$PYTHONPATH/harness"; ls -I __pycache__ "$MATRIX_IMAGE_DIR"', lines=lines)
+    assert lines == ["__init__.py", "cards.py", "tasks", "worker", "adapter.py"]
+
+
+def test_a_step_sees_no_secret_of_ours(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    lines: list[str] = []
+    run("env", lines=lines)
+    assert not any("s3cret" in line for line in lines)
+
+
+def test_a_step_runs_on_the_first_processors_only(run: Callable[..., Outcome]) -> None:
+    lines: list[str] = []
+    run("taskset -pc $$; echo $OMP_NUM_THREADS", lines=lines)
+    assert lines[0].endswith(f": {cpu_set(1)}")
+    assert lines[1] == "1"
+
+
+def test_a_timeout_ends_the_step_and_its_children(run: Callable[..., Outcome], step: Path) -> None:
+    outcome = run(f"sleep 60 & echo $! > {step}/child; wait", timeout_s=0.5)
+    assert (outcome.timed_out, outcome.oom, outcome.exit_code) == (True, False, 137)
+    assert outcome.seconds < 10
+    assert gone(int((step / "child").read_text()))
+
+
+def test_what_a_step_leaves_running_ends_with_it(run: Callable[..., Outcome], step: Path) -> None:
+    outcome = run(f"sleep 60 & echo $! > {step}/child; exit 0")
+    assert outcome.seconds < 10
+    assert gone(int((step / "child").read_text()))
+
+
+def test_a_kill_that_is_not_ours_is_taken_for_out_of_memory(run: Callable[..., Outcome]) -> None:
+    outcome = run("kill -9 $$")
+    assert (outcome.exit_code, outcome.oom) == (137, True)
+
+
+def test_kill_ends_the_running_step(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    engine = HostEngine(tmp_path / "work")
+    threading.Timer(0.3, engine.kill).start()
+    outcome = run("sleep 60", engine=engine)
+    assert (outcome.exit_code, outcome.oom, outcome.timed_out) == (137, False, False)
+
+
+def test_the_printed_command_repeats_the_step(tmp_path: Path, step: Path) -> None:
+    engine = HostEngine(tmp_path / "work")
+    command = engine.command(job(tmp_path, step, 'echo "$@"; env | sort'))
+    engine.run(job(tmp_path, step, 'echo "$@"; env | sort'), lambda _: None)
+    repeated = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=step, check=True).stdout
+    assert repeated == (step / "log.txt").read_text("utf-8")
+
+
+def gone(pid: int) -> bool:
+    for _ in range(100):
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text("utf-8"):
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+# --- real environments ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.mark.network
+def test_a_virtual_environment_is_made_once_from_the_lock_file(work: Path) -> None:
+    engine = VenvEngine(work)
+    assert engine.missing(NULL)
+    environment = engine.ensure(NULL, lambda _: None)
+    assert not engine.missing(NULL)
+    said: list[str] = []
+    assert engine.ensure(NULL, said.append) == environment
+    assert not said
+    program = "import importlib.metadata as m; print(*sorted(f'{d.name}=={d.version}' for d in m.distributions()))"
+    listed = subprocess.run([environment.reference, "-I", "-c", program], capture_output=True, text=True, check=True)
+    assert listed.stdout.split() == sorted(NULL.packages)
+
+
+@pytest.mark.network
+def test_a_half_made_environment_is_made_anew(work: Path) -> None:
+    engine = VenvEngine(work)
+    environment = engine.ensure(NULL, lambda _: None)
+    folder = Path(environment.reference).parent.parent
+    (folder / ".complete").unlink()
+    (folder / "bin" / "python").unlink()
+    assert engine.missing(NULL)
+    engine.ensure(NULL, lambda _: None)
+    assert not engine.missing(NULL)
+
+
+@pytest.mark.network
+def test_the_worker_answers_in_the_virtual_environment(work: Path, step: Path) -> None:
+    engine = VenvEngine(work)
+    environment = engine.ensure(NULL, lambda _: None)
+    (step / "step.json").write_text(
+        '{"kind": "measure", "spec": {"runtime": "null", "device": "cpu"}, "seed": 0, "threads": 1}'
+    )
+    engine.run(Job(environment, step, {"artifact": step, "data": step}, GENEROUS), lambda _: None)
+    status = json.loads((step / "status.json").read_text("utf-8"))
+    assert status["status"] == "crashed"
+    assert "manifest.json" in status["reason"]
+
+
+def test_the_host_engine_uses_what_is_installed(tmp_path: Path) -> None:
+    assert HostEngine(tmp_path).ensure(NULL, lambda _: None).reference == sys.executable
+
+
+def test_the_host_engine_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed) as caught:
+        HostEngine(tmp_path).ensure(replace(NULL, smoke="import surely_not_there"), lambda _: None)
+    assert "pip install" in str(caught.value.cure)
+    assert "surely_not_there" in caught.value.log_tail

@@ -1,0 +1,174 @@
+"""The store shows whole steps only, trusts nothing that it finds, and has one writer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.run.store import Store, hash_of, hash_tree, size_of, write_json
+
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def publish(store: Store, key: str = KEY, content: str = "result") -> Path:
+    step = store.begin(key, {"kind": "measure"})
+    (step / "out" / "file.txt").write_text(content)
+    return store.publish(key, step, {"kind": "measure"}).path
+
+
+def test_a_step_is_not_visible_until_it_is_published(store: Store) -> None:
+    step = store.begin(KEY, {"kind": "measure"})
+    (step / "out" / "file.txt").write_text("half of it")
+    assert store.find(KEY) is None
+    assert store.output(KEY) is None
+
+
+def test_a_published_step_is_there_with_its_output(store: Store) -> None:
+    publish(store)
+    output = store.output(KEY)
+    assert output is not None
+    assert (output / "file.txt").read_text() == "result"
+
+
+def test_publishing_leaves_nothing_where_the_step_was_made(store: Store) -> None:
+    publish(store)
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_a_folder_without_a_receipt_is_no_step(store: Store) -> None:
+    (publish(store) / "receipt.json").unlink()
+    assert store.find(KEY) is None
+
+
+def test_publishing_again_replaces_the_step(store: Store) -> None:
+    publish(store, content="old")
+    assert (publish(store, content="new") / "out" / "file.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "add"])
+def test_a_damaged_output_is_thrown_away(store: Store, damage: str) -> None:
+    file = publish(store) / "out" / "file.txt"
+    if damage == "change":
+        file.write_text("resulT")
+    elif damage == "remove":
+        file.unlink()
+    else:
+        file.with_name("more.txt").write_text("")
+    later = Store(store.root)
+    assert later.output(KEY) is None
+    assert later.find(KEY) is None
+
+
+def test_a_step_whose_receipt_is_cut_short_has_to_be_made_again(store: Store) -> None:
+    (publish(store) / "receipt.json").write_text('{"kind": "mea')
+    assert Store(store.root).find(KEY) is None
+
+
+def test_a_failure_is_kept_apart_with_its_reason_and_log(store: Store) -> None:
+    step = store.begin(KEY, {"kind": "measure"})
+    (step / "log.txt").write_text("one\ntwo\n")
+    store.reject(KEY, step, {"status": "crashed", "reason": "why"}, {"kind": "measure"})
+    failure = store.failure(KEY)
+    assert store.find(KEY) is None
+    assert failure is not None
+    assert (failure.status["reason"], failure.log_tail(1)) == ("why", "two")
+
+
+def test_the_output_of_a_failure_is_not_kept(store: Store) -> None:
+    step = store.begin(KEY, {"kind": "measure"})
+    (step / "out" / "huge.bin").write_bytes(b"x")
+    assert not store.reject(KEY, step, {"status": "crashed", "reason": "why"}, {}).out.exists()
+
+
+def test_a_success_takes_the_place_of_an_earlier_failure(store: Store) -> None:
+    store.reject(KEY, store.begin(KEY, {}), {"status": "crashed", "reason": "why"}, {})
+    publish(store)
+    assert store.failure(KEY) is None
+
+
+def test_outputs_can_be_read_by_every_user(store: Store) -> None:
+    step = store.begin(KEY, {})
+    (step / "out" / "private").write_text("x")
+    (step / "out" / "private").chmod(0o600)
+    entry = store.publish(KEY, step, {})
+    assert (entry.out / "private").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_second_process_is_told_who_holds_the_store(store: Store) -> None:
+    lock = store.lock()
+    code = f"from pathlib import Path; from harness.run.store import Store; Store(Path({str(store.root)!r})).lock()"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lock.release()
+    assert second.returncode != 0
+    assert f"is in use by process {os.getpid()} since" in second.stderr
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(store: Store) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from harness.run.store import Store;"
+        f"held = Store(Path({str(store.root)!r})).lock(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    store.lock().release()
+
+
+def test_locking_sweeps_what_a_dead_run_left_half_made(store: Store) -> None:
+    step = store.begin(KEY, {})
+    store.lock().release()
+    assert not step.exists()
+
+
+def test_a_refused_lock_leaves_the_steps_of_its_holder_alone(store: Store) -> None:
+    lock = store.lock()
+    step = store.begin(KEY, {})
+    with pytest.raises(UsageError):
+        Store(store.root).lock()
+    lock.release()
+    assert step.exists()
+
+
+def test_old_entries_are_listed_with_their_size(store: Store) -> None:
+    path = publish(store)
+    os.utime(path, (0, 0))
+    assert list(store.old_entries(3600)) == [(path, size_of(path))]
+
+
+def test_what_was_used_lately_is_not_old(store: Store) -> None:
+    os.utime(publish(store), (0, 0))
+    store.touch(KEY)
+    assert list(store.old_entries(3600)) == []
+
+
+def test_failures_grow_old_as_well(store: Store) -> None:
+    failed = store.reject(KEY, store.begin(KEY, {}), {"status": "crashed", "reason": "why"}, {}).path
+    os.utime(failed, (0, 0))
+    assert [path for path, _ in store.old_entries(3600)] == [failed]
+
+
+def test_the_size_is_that_of_all_files_below(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a").write_bytes(bytes(1000))
+    (tmp_path / "b").write_bytes(bytes(24))
+    assert size_of(tmp_path) == 1024
+
+
+def test_a_tree_with_a_renamed_file_hashes_differently(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    before = hash_of(hash_tree(tmp_path))
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert hash_of(hash_tree(tmp_path)) != before
+
+
+def test_json_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"good": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "file.json", {"bad": object()})
+    assert (tmp_path / "file.json").read_text() == '{\n "good": 1\n}'
