@@ -69,7 +69,7 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
             continue
         if isinstance(parsed, source.ZooSource) and parsed.name not in known:
             yield Mistake((*location, key), f"the zoo has no {key} {parsed.name!r}", did_you_mean(parsed.name, known))
-        if key == "dataset" and isinstance(parsed, (source.HubSource, source.WheelSource)):
+        if key == "dataset" and isinstance(parsed, (source.HubSource, source.PackageSource)):
             yield Mistake((*location, key), "a dataset is `zoo:name` or `path:./file`", "download it and name its path")
     if model.workloads is not None:
         yield from _workloads((*location, "workloads"), model.task, model.workloads)
