@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from harness.catalog.cards import incomplete, require_known
 from harness.catalog.images import Image, Layer, WheelSource, hash_files
 from harness.contracts.cards import ExporterCard, PassCard, RuntimeCard
 from harness.errors import UsageError
@@ -29,6 +30,7 @@ from harness.errors import UsageError
 __all__ = ["Catalog", "Image", "Layer", "Runtime", "Tool", "WheelSource", "hash_files", "load_catalog"]
 
 C = TypeVar("C")
+K = TypeVar("K", PassCard, ExporterCard)
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOT = PACKAGE.parent
@@ -181,15 +183,18 @@ def _cards(file: Path) -> tuple[RuntimeCard, ...]:
     cards = getattr(_module(file), "CARDS", None)
     if not isinstance(cards, tuple) or not cards or not all(isinstance(card, RuntimeCard) for card in cards):
         raise UsageError(f"{file}: has no CARDS of type RuntimeCard", "open the file with CARDS = (RuntimeCard(...),)")
+    for card in cards:
+        require_known(card, file)
     return cards
 
 
-def _card(file: Path, kind: type[C]) -> C:
+def _card(file: Path, kind: type[K]) -> K:
     card = getattr(_module(file), "CARD", None)
     if not isinstance(card, kind):
         raise UsageError(
             f"{file}: has no CARD of type {kind.__name__}", f"open the file with CARD = {kind.__name__}(...)"
         )
+    require_known(card, file)
     return card
 
 
@@ -200,7 +205,12 @@ def _module(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
     with _siblings(file.parents[1] if file.parent.name in ("passes", "exporters") else file.parent):
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except TypeError as error:
+            if problem := incomplete(file, error):
+                raise problem from error
+            raise
     return module
 
 

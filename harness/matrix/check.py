@@ -12,6 +12,7 @@ from harness.matrix import source
 from harness.matrix.document import Location, Mistake, dotted
 from harness.matrix.expand import idle_includes
 from harness.matrix.formats import doable
+from harness.matrix.plan import use_of
 from harness.matrix.spec import Matrix, Model, Workload
 
 
@@ -134,15 +135,15 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
 
 def _orders(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
     """Methods whose passes cannot follow each other for any model of the matrix."""
-    starts = {(source.form_of(source.parse(model.source)), model.task) for model in matrix.models}
+    starts = {(source.form_of(source.parse(model.source)), use_of(model.task)) for model in matrix.models}
     for index, method in enumerate(matrix.methods):
         passes = method.passes
-        done = max(doable(form, passes, task, catalog) for form, task in starts)
+        done = max(doable(form, passes, use, catalog) for form, use in starts)
         if not 0 < done < len(passes):
             continue  # that no model takes the first pass is a row that says so: the model may be exchanged
         before, after = passes[done - 1].name, passes[done].name
         swapped = [*passes[: done - 1], passes[done], passes[done - 1]]
-        meets = any(doable(form, swapped, task, catalog) == len(swapped) for form, task in starts)
+        meets = any(doable(form, swapped, use, catalog) == len(swapped) for form, use in starts)
         cure = (
             f"put {after!r} before {before!r}"
             if meets

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import zoo
 from harness.catalog import Catalog, Image, Tool
-from harness.contracts.cards import Form, PassCard, serves
+from harness.contracts.cards import Form, PassCard, Use, serves
 from harness.matrix import source
 from harness.matrix.expand import Cell, expand, workload_name
 from harness.matrix.formats import Hop, NoRoute, route
@@ -32,6 +32,20 @@ OPTIONAL = frozenset({"reference"})
 
 #: What has a configuration, and for text a tokenizer, beside its weights: data is prepared by it.
 _CHECKPOINTS = (*(Form("hf", precision) for precision in ("fp32", "fp16", "bf16")), Form("keras", "fp32"))
+
+
+# To be removed once tasks have cards: their ``use``.
+_USES = {
+    "text-generation": Use("generate", "text"),
+    "token-classification": Use("forward", "text"),
+    "text-classification": Use("forward", "text"),
+    "image-classification": Use("forward", "image"),
+}
+
+
+def use_of(task: str) -> Use:
+    """How models of a task are used."""
+    return _USES[task]
 
 
 @dataclass(frozen=True)
@@ -137,8 +151,8 @@ class Planner:
     def _cell(self, cell: Cell) -> PlannedCell:
         model, method = self._models[cell.model], self._methods[cell.method]
         runtime = self.catalog.runtimes[cell.runtime]
-        if cell.device not in runtime.card.devices or not serves(runtime.card.tasks, model.task):
-            lacking = cell.device if cell.device not in runtime.card.devices else model.task
+        if cell.device not in runtime.card.devices or not serves(runtime.card, use_of(model.task)):
+            lacking = cell.device if cell.device not in runtime.card.devices else use_of(model.task)
             return PlannedCell(
                 cell, model.task, status="unsupported", reason=f"{cell.runtime} does not serve {lacking}"
             )
@@ -183,7 +197,7 @@ class Planner:
     def _reference(self, cell: Cell, model: Model, data: str) -> str | None:
         """The evaluation of the original on FP32 PyTorch, which keeps its outputs; None where PyTorch does not load it."""
         runtime = self.catalog.runtimes.get(REFERENCE)
-        if runtime is None or not serves(runtime.card.tasks, model.task):
+        if runtime is None or not serves(runtime.card, use_of(model.task)):
             return None
         try:
             artifact = self._artifact(model, Method(name="original"), (Form("hf", "fp32"),))
@@ -236,7 +250,7 @@ class Planner:
         """The key of the artifact that ``method`` makes of ``model`` in a form that is loaded; raises NoRoute."""
         start, form = self._model(model)
         key = start
-        for hop in route(form, method.passes, loads, model.task, self.catalog):
+        for hop in route(form, method.passes, loads, use_of(model.task), self.catalog):
             key = self._hop(model, hop, key)
         return key
 
@@ -284,8 +298,8 @@ class Planner:
 
     def _hop(self, model: Model, hop: Hop, artifact: str) -> str:
         card, image, code = hop.tool.card, hop.tool.image, self._tool_code(hop.tool)
-        if hop.use and isinstance(card, PassCard):
-            spec = {"pass": card.name, "parameters": card.complete(hop.use.parameters)}
+        if hop.asked and isinstance(card, PassCard):
+            spec = {"pass": card.name, "parameters": card.complete(hop.asked.parameters)}
             spec |= {"toolchain": image.name.split("/")[1], "task": model.task}
             title = f"compress {model.name}: {card.name} by {image.name.split('/')[1]}"
             inputs = {"artifact": artifact}
