@@ -12,7 +12,6 @@ from harness.matrix import source
 from harness.matrix.document import Location, Mistake, dotted
 from harness.matrix.expand import idle_includes
 from harness.matrix.formats import doable
-from harness.matrix.plan import use_of
 from harness.matrix.spec import Matrix, Model, Workload
 
 
@@ -135,7 +134,7 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
 
 def _orders(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
     """Methods whose passes cannot follow each other for any model of the matrix."""
-    starts = {(source.form_of(source.parse(model.source)), use_of(model.task)) for model in matrix.models}
+    starts = {(source.form_of(source.parse(model.source)), tasks.card(model.task).use) for model in matrix.models}
     for index, method in enumerate(matrix.methods):
         passes = method.passes
         done = max(doable(form, passes, use, catalog) for form, use in starts)
