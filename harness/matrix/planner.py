@@ -218,7 +218,12 @@ class Planner:
         entries = keys.task_modules(model.task, "prepare") + [f"harness.datasets.{name}" for name in formats]
         entries += [_zoo_module("datasets", parsed.name)] if isinstance(parsed, source.ZooSource) else []
         code = keys.toolchain_code("prepare", image, entries)
-        spec: dict[str, Any] = {"task": model.task, "dataset": _bare(model.dataset), "split": split, "workload": workload}
+        spec: dict[str, Any] = {
+            "task": model.task,
+            "dataset": _bare(model.dataset),
+            "split": split,
+            "workload": workload,
+        }
         spec |= {"formats": formats} if formats else {}
         inputs = {"model": artifact, **self._data(model.dataset)}
         purpose = "inputs" if workload else "training data" if split == "train" else "held-out data"
