@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -85,10 +86,8 @@ def test_no_mutation_of_a_matrix_file_is_a_traceback(data: st.DataObject) -> Non
         at = data.draw(st.integers(0, len(text) - 1))
         length = data.draw(st.integers(0, 12))
         text = text[:at] + data.draw(st.sampled_from(PIECES) | st.text(max_size=6)) + text[at + length :]
-    try:
+    with contextlib.suppress(UsageError):  # a mistake that is told; anything else fails here
         load.parse(text, "matrix.yaml", CATALOG)
-    except UsageError as error:
-        assert str(error)
 
 
 PIECES = [
