@@ -6,12 +6,12 @@ where on a row must be taken for broken: a conversion that computes something el
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from harness.results import PassRecord
+from harness.contracts.cards import TOLERANCES as TOLERANCES_IN_ORDER
+from harness.contracts.record import FidelityRecord, MetricRecord
+from harness.contracts.task import Metric
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Tolerance:
 
     top1_agreement: float  # at least
     kl_divergence: float  # at most, nats
-    perplexity_ratio: float  # at most, over the original's
+    ratio: float  # at most, over the original's, of metrics that are told as a ratio (perplexity)
     relative_loss: float  # at most
 
 
@@ -31,57 +31,38 @@ TOLERANCES = {
     "bf16": Tolerance(0.95, 0.02, 1.03, 0.02),
     "int8": Tolerance(0.85, 0.15, 1.15, 0.05),
     "int4": Tolerance(0.6, 0.6, 1.6, 0.15),
-    "other": Tolerance(0.4, 1.5, 2.5, 0.3),  # pruned, clustered, distilled: other weights; and what is not in PASSES
+    "other": Tolerance(0.4, 1.5, 2.5, 0.3),  # pruned, clustered, distilled: other weights
 }
 
-#: The tolerance of a pass, by its name.
-PASSES = {
-    "optimum": "exact",
-    "fp16": "fp16",
-    "bf16": "bf16",
-    **dict.fromkeys(("int8-dynamic", "int8-static", "torchao-int8", "qat"), "int8"),
-    **dict.fromkeys(("int4", "gptq", "awq"), "int4"),
-}
-#: Of ``gguf``, by the bits in the name of its type, such as Q4_K_M.
-_GGUF = {"8": "int8", "6": "int8", "5": "int4", "4": "int4"}
 
-
-def tolerance(passes: Iterable[PassRecord]) -> str:
-    """The name of the tolerance of a method that is made of these passes."""
-    order = list(TOLERANCES)
-    return max((_of(record) for record in passes), key=order.index, default="exact")
-
-
-def _of(record: PassRecord) -> str:
-    if record.name == "gguf":
-        bits = next((letter for letter in record.parameters["type"] if letter.isdigit()), "")
-        return _GGUF.get(bits, "other")
-    return PASSES.get(record.name, "other")
+def tolerance(costs: Iterable[str]) -> str:
+    """The tolerance of a method, of what each of its passes says it may cost: the widest; ``exact`` where there are none."""
+    return max(costs, key=TOLERANCES_IN_ORDER.index, default=TOLERANCES_IN_ORDER[0])
 
 
 def problem(
-    name: str, fidelity: Mapping[str, Any], score: Mapping[str, Any], reference: Mapping[str, Any]
+    name: str, fidelity: FidelityRecord, ours: MetricRecord, theirs: MetricRecord, metric: Metric
 ) -> str | None:
-    """Why a cell counts as diverged, or None.
+    """Why a cell counts as diverged by the tolerance of that name, or None.
 
-    ``score`` and ``reference`` are the records of the cell's evaluation and of the reference's. What is not a number is
-    outside every bound.
+    ``ours`` and ``theirs`` are the main metric of the cell and of the reference. What is not a number is outside every bound.
     """
     bound = TOLERANCES[name]
-    agreement, divergence = fidelity["top1_agreement"], fidelity["kl_divergence"]
-    if not agreement >= bound.top1_agreement:
-        found = f"its first choice is the original's at {agreement:.1%} of the positions"
+    if not fidelity.top1_agreement >= bound.top1_agreement:
+        found = f"its first choice is the original's at {fidelity.top1_agreement:.1%} of the positions"
         return f"{found}, {name} needs {bound.top1_agreement:.1%}"
-    if not divergence <= bound.kl_divergence:
-        found = f"its outputs are {divergence:.3g} nats (KL divergence) from the original's"
+    if not fidelity.kl_divergence <= bound.kl_divergence:
+        found = f"its outputs are {fidelity.kl_divergence:.3g} nats (KL divergence) from the original's"
         return f"{found}, {name} allows {bound.kl_divergence:g}"
-    ours, theirs = float(score["value"]), float(reference["value"])
-    if score["metric"] == "perplexity":
-        if not ours <= bound.perplexity_ratio * theirs:
-            found = f"its perplexity is {ours / theirs:.3g} times the original's"
-            return f"{found}, {name} allows {bound.perplexity_ratio:g}"
+    called = metric.words.get("en", metric.name)
+    if metric.ratio:
+        if not ours.value <= bound.ratio * theirs.value:
+            found = f"its {called} is {ours.value / theirs.value:.3g} times the original's"
+            return f"{found}, {name} allows {bound.ratio:g}"
         return None
-    loss = (theirs - ours) / theirs * (1 if score["higher_is_better"] else -1) if theirs else math.nan
-    if theirs and not loss <= bound.relative_loss:
-        return f"its {score['metric']} is {loss:.1%} worse than the original's, {name} allows {bound.relative_loss:.0%}"
+    if not theirs.value:
+        return None
+    loss = (theirs.value - ours.value) / theirs.value * (1 if metric.higher_is_better else -1)
+    if not loss <= bound.relative_loss:
+        return f"its {called} is {loss:.1%} worse than the original's, {name} allows {bound.relative_loss:.0%}"
     return None
