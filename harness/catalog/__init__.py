@@ -24,13 +24,14 @@ from typing import Any, TypeVar
 
 import yaml
 
+from harness.catalog import places
+from harness.catalog.names import unique
 from harness.contracts.cards import ExporterCard, PassCard, RuntimeCard
 from harness.errors import UsageError
 
 C = TypeVar("C")
 
-PACKAGE = Path(__file__).resolve().parent.parent
-ROOT = PACKAGE.parent
+PACKAGE = places.PACKAGE
 
 #: What travels into every image besides its own folder, by kind of image; also what its rebuild depends on.
 PORTABLE = ("__init__.py", "contracts", "tasks")
@@ -38,16 +39,24 @@ CODE = {"runtimes": (*PORTABLE, "worker"), "toolchains": (*PORTABLE, "zoo", "too
 
 GPU = "gpu"  # the variant for cells on a GPU
 
-_BUILD_FILES = ("Dockerfile", "image.yaml")  # of an image's folder, besides its lock files: not part of its code
+_BUILD_FILES = ("Dockerfile", "image.yaml", "__pycache__")  # of an image's folder, besides lock files: not its code
 
 
-def hash_files(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over the names (relative to ``root``) and the bytes of files and of all files below folders."""
+def hash_files(paths: Iterable[Path], *roots: Path) -> str:
+    """SHA-256 over the names (relative to the first root that holds them) and the bytes of files, and of all below folders.
+
+    The same files have the same hash wherever their roots lie.
+    """
     digest = hashlib.sha256()
-    for path in sorted(_files(paths)):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+    named = [(_relative(path, roots), path) for path in _files(paths)]
+    for name, path in sorted(named):
+        digest.update(name.encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _relative(path: Path, roots: Iterable[Path]) -> str:
+    return next(path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root))
 
 
 def _files(paths: Iterable[Path]) -> set[Path]:
@@ -76,6 +85,11 @@ class WheelSource:
     def requirements(self) -> Path:
         """The locked, hashed source distribution and build tools."""
         return self.path / "requirements.txt"
+
+    @property
+    def dockerfile(self) -> Path:
+        """What all packages are compiled by."""
+        return places.shared(self.path.parent.parent, "wheels", "Dockerfile")
 
     @property
     def script(self) -> Path:
@@ -147,7 +161,17 @@ class Image:
     def dockerfile(self) -> Path:
         """Its own, else that of all images of its kind."""
         own = self.path / "Dockerfile"
-        return own if own.exists() else self.path.parent / "Dockerfile"
+        return own if own.exists() else places.shared(self.root, self.kind, "Dockerfile")
+
+    @property
+    def root(self) -> Path:
+        """The folder of images that it lies in: the package's own, or a plug-in's."""
+        return self.path.parent.parent
+
+    @property
+    def base(self) -> Path:
+        """What the base image is made from."""
+        return places.shared(self.root, "base")
 
     @property
     def modules(self) -> list[Path]:
@@ -162,9 +186,10 @@ class Image:
         """
         if not self.requirements.exists():
             raise UsageError(f"{self.requirements} is missing", f"harness lock {self.name}")
-        root = self.path.parent.parent
         shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
-        return hash_files([self.requirements, self.dockerfile, root / "base", *shared], root)
+        roots = [self.root, places.images(), *(source.path.parents[1] for source in self.compiled)]
+        roots += [self.layer.path.parents[1]] if self.layer else []
+        return hash_files([self.requirements, self.dockerfile, self.base, *shared], *roots)
 
     @cached_property
     def source_hash(self) -> str:
@@ -228,12 +253,19 @@ class Catalog:
         return [tool for tool in self.passes if tool.card.name == name]
 
 
-def load_catalog(images: Path = ROOT / "images") -> Catalog:
-    """Read the tree below ``images``. Raises UsageError where a file there does not keep its contract."""
-    wheels = {source.package: source for source in _wheel_sources(images / "wheels")}
-    layers = {file.parent.name: _layer(file) for file in sorted(images.glob("layers/*/layer.yaml"))}
-    found = {image.name: image for image in _images(images, wheels, layers)}
-    runtimes: dict[str, Runtime] = {}
+def load_catalog(*roots: Path) -> Catalog:
+    """Read folders of images, those of the package where none is named; plug-ins come by ``plugins.load``.
+
+    Raises UsageError where a file there does not keep its contract, or where a name is there twice.
+    """
+    roots = roots or (places.images(),)
+    wheels = unique(
+        "compiled package", ((s.package, s.path, s) for root in roots for s in _wheel_sources(root / "wheels"))
+    )
+    files = sorted(file for root in roots for file in root.glob("layers/*/layer.yaml"))
+    layers = unique("layer", ((file.parent.name, file, _layer(file)) for file in files))
+    found = unique("image", ((i.name, i.path, i) for root in roots for i in _images(root, wheels, layers)))
+    runtimes: list[Runtime] = []
     passes: list[Tool] = []
     exporters: list[Tool] = []
     for image in found.values():
@@ -241,14 +273,15 @@ def load_catalog(images: Path = ROOT / "images") -> Catalog:
             continue  # the same folder: its cards say which variant they are in
         if image.kind == "runtimes":
             file = image.path / "adapter.py"
-            runtimes |= {card.name: Runtime(card, _holder(found, image, card, file), file) for card in _cards(file)}
+            runtimes.extend(Runtime(card, _holder(found, image, card, file), file) for card in _cards(file))
         for file in sorted(image.path.glob("passes/*.py")):
             a_pass = _card(file, PassCard)
             passes.append(Tool(a_pass, _holder(found, image, a_pass, file), file))
         for file in sorted(image.path.glob("exporters/*.py")):
             exporter = _card(file, ExporterCard)
             exporters.append(Tool(exporter, _holder(found, image, exporter, file), file))
-    return Catalog(found, runtimes, tuple(passes), tuple(exporters), wheels, layers)
+    by_name = unique("runtime", ((runtime.card.name, runtime.module, runtime) for runtime in runtimes))
+    return Catalog(found, by_name, tuple(passes), tuple(exporters), wheels, layers)
 
 
 def _variant_name(image: str, variant: str) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from harness import __version__, stats, tasks
-from harness.catalog import ROOT, Catalog
+from harness.catalog import Catalog, places
 from harness.collect import fidelity, zstd
 from harness.contracts import machine
 from harness.engines import Engine
@@ -66,7 +66,7 @@ class Collector:
                 engine_version=self.engine.version,
                 engine_reason=self.engine_reason,
                 harness_version=__version__,
-                source_revision=machine.source_revision(ROOT),
+                source_revision=places.revision(),
             ),
             overhead=self._overhead(),
             selftest=selftest.last(self.store, here["host"], self.engine.name),
