@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from harness import __version__, tasks
-from harness.catalog import Catalog
+from harness.catalog import Catalog, places
 from harness.collect import fidelity, numbers, zstd
 from harness.contracts import machine
 from harness.contracts.cards import TOLERANCES
@@ -55,7 +55,6 @@ class Collector:
     store: Store
     failures: Mapping[str, Failure]
     here: machine.Machine  # the one that collects
-    revision: str | None  # of the harness's sources
     searches: Mapping[str, SearchRecord] = field(default_factory=dict)  # by cell
     _machines: dict[str, machine.Machine] = field(default_factory=dict)  # those that cells were measured on
 
@@ -74,7 +73,7 @@ class Collector:
                 engine_version=self.engine.version,
                 engine_reason=self.engine_reason,
                 harness_version=__version__,
-                source_revision=self.revision,
+                source_revision=places.revision(),
             ),
             **_words({model.task for model in matrix.models}),
             overhead=self._overhead(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness import engines
-from harness.catalog import Catalog, Image, Runtime, load_catalog
+from harness.catalog import Catalog, Image, Runtime, plugins
 from harness.contracts import machine
 from harness.engines import Engine
 from harness.errors import EnvironmentProblem
@@ -29,9 +29,9 @@ class Finding:
     cure: str | None = None
 
 
-def examine(work: Path, engine: str) -> list[Finding]:
-    """Look at everything; nothing is built, fetched or changed."""
-    catalog = load_catalog()
+def examine(work: Path, engine: str, images: Sequence[Path] = ()) -> list[Finding]:
+    """Look at everything; nothing is built, fetched or changed. ``images`` are more folders of images."""
+    catalog = plugins.load(images)
     try:
         chosen, reason = engines.choose(engine, work)
     except EnvironmentProblem as refused:

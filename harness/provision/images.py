@@ -117,7 +117,7 @@ def assemble_compile(source: WheelSource, files: list[Path], base: str, folder: 
     _copy(source.path, folder / "recipe")
     link(files, folder / "sources")
     arguments = {"BASE": base, "PACKAGE": source.package, "SYSTEM": " ".join(source.system)}
-    _write_dockerfile(source.path.parent / "Dockerfile", arguments, folder)
+    _write_dockerfile(source.dockerfile, arguments, folder)
 
 
 def _write_dockerfile(source: Path, arguments: Mapping[str, str], folder: Path) -> None:
@@ -174,7 +174,7 @@ class ImageBuilder:
         if found := self.find(image):
             return found
         with self._making_base:
-            base = self.ensure_base(image.path.parent.parent / "base", say)
+            base = self.ensure_base(image.base, say)
         packages = self._packages(image, base, say)
         context = self.work / "contexts" / image.slug
         context.parent.mkdir(parents=True, exist_ok=True)
@@ -243,7 +243,7 @@ class ImageBuilder:
         except BuildFailed as failure:
             raise EnvironmentProblem(
                 f"the base image could not be built, perhaps because no image registry answers: {failure.problem}",
-                "make it from Debian packages, without a registry: nox -s base",
+                f"make it from Debian packages, without a registry: nox -s base, or as root: bash {base / 'debootstrap.sh'}",
             ) from failure
         self.client.api.tag(tag, f"{NAMESPACE}/base", "latest")
         return tag

@@ -76,8 +76,8 @@ def models() -> list[str]:
 
 
 def _names(kind: str) -> list[str]:
-    folder = Path(__file__).parent / kind
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules([str(folder)]))
+    path = importlib.import_module(f"{__name__}.{kind}").__path__  # plug-ins add their folders to it
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(path))
 
 
 def _module(kind: str, name: str) -> object:
