@@ -70,7 +70,8 @@ def test_the_same_seed_gives_the_same_file(artifact: Artifact) -> None:
 def test_unpacking_gives_an_ordinary_checkpoint(artifact: Artifact, tmp_path: Path) -> None:
     made, out = clustered(artifact, 16)
     (tmp_path / "unpacked").mkdir()
-    unpacked = hf_clustered.export(Artifact(out, {"extra": made.extra}), tmp_path / "unpacked", CONTEXT)
+    packed = Artifact(out, {**artifact.manifest, "extra": made.extra})
+    unpacked = hf_clustered.export(packed, tmp_path / "unpacked", CONTEXT)
     model = BertForTokenClassification.from_pretrained(tmp_path / "unpacked")
     assert len(model.bert.encoder.layer[0].output.dense.weight.unique()) == 16
     assert unpacked.extra == {}
