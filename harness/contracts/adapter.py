@@ -23,13 +23,16 @@ class Unsupported(Exception):
 class Adapter(Protocol):
     """A runtime with one model in it. One instance serves one process, from ``load`` to ``close``.
 
-    Input names by task (all int64 but the pixels):
+    What goes in, by modality (integers are int64):
 
-    ======================  =========================================================================
-    ``text-generation``     ``input_ids`` [batch, tokens]
-    ``token-classification``, ``text-classification``  ``input_ids``, ``attention_mask``, ``token_type_ids`` [batch, tokens]
-    ``image-classification``  ``pixel_values`` float32 [batch, channels, height, width]
-    ======================  =========================================================================
+    =========  =========================================================================================================
+    ``text``   ``input_ids`` [batch, tokens]; of one forward pass also ``attention_mask`` and ``token_type_ids``, alike
+    ``image``  ``pixel_values`` float32 [batch, channels, height, width]
+    ``audio``  ``input_features`` float32 [batch, bins, frames], or ``input_values`` float32 [batch, samples]
+    =========  =========================================================================================================
+
+    By call: ``forward`` needs ``run`` alone, ``generate`` a :class:`GenerativeAdapter`, ``encode_decode`` an
+    :class:`EncoderDecoderAdapter`. Inputs that a model has no use for are left out by the adapter.
     """
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
@@ -43,9 +46,10 @@ class Adapter(Protocol):
         """Load the artifact (a folder, read-only) so that ``run`` can be called."""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        """Return ``{"logits": float array}``, ready to read.
+        """One pass: every output of the model by its name, ready to read; floats as float32.
 
-        Shapes: ``[batch, tokens, vocabulary or labels]`` for text, ``[batch, classes]`` for images.
+        ``logits`` are [batch, tokens, vocabulary] of a model that generates, else what its head gives: [batch, tokens, labels],
+        [batch, classes]. Other models name other outputs, several perhaps, such as ``logits`` and ``pred_boxes``.
         """
 
     def precision(self) -> str:
@@ -63,3 +67,13 @@ class GenerativeAdapter(Adapter, Protocol):
 
     def decode(self, token_ids: npt.NDArray[np.int64]) -> Array:
         """Append one token per sequence, ``token_ids`` [batch]; return the next logits [batch, vocabulary]."""
+
+
+class EncoderDecoderAdapter(GenerativeAdapter, Protocol):
+    """A runtime that also encodes inputs once, and then generates text that attends to them.
+
+    ``input_ids`` of ``prefill`` are the decoder's: its first tokens.
+    """
+
+    def encode(self, inputs: Arrays) -> None:
+        """Run the encoder and keep what it gives until the next ``encode``: each later ``prefill`` attends to it."""

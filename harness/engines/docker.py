@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from harness.catalog import Image
+from harness.contracts.threads import thread_variables
 from harness.engines import Environment, Job, Limits, Outcome
-from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log, thread_variables
+from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log
 from harness.errors import EnvironmentProblem
 from harness.provision.images import LABEL, ImageBuilder, reference
 

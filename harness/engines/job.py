@@ -34,12 +34,6 @@ def cpu_set(count: int) -> str:
     return ",".join(str(cpu) for cpu in list(allowed)[:count])
 
 
-def thread_variables(count: int) -> dict[str, str]:
-    """The environment variables that numeric libraries take their number of threads from."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return dict.fromkeys(names, str(count))
-
-
 def keep_log(chunks: Iterable[bytes], job: Job, on_line: Callable[[str], None]) -> None:
     """Write what a job prints to ``log.txt`` of its step as it comes, and hand each whole line to ``on_line``.
 

@@ -17,8 +17,9 @@ from time import perf_counter
 from typing import IO
 
 from harness.catalog import Image
+from harness.contracts.threads import thread_variables
 from harness.engines import Environment, Job, Limits, Outcome
-from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log, module, thread_variables
+from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log, module
 from harness.provision.images import assemble_code
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.

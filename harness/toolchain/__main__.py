@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts.artifact import Context, ConversionError
+from harness.contracts.threads import thread_variables
 
 _LOG_TAIL_LINES = 30
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _EXAMPLES = """\
 DIR/step.json says what to do: {"kind", "spec", "seed", "threads"}, with these kinds and specs:
   prepare   {"task", "dataset", "split", "workload"}     inputs: model, data-NAME
@@ -86,8 +86,7 @@ def _run(step: Mapping[str, Any], inputs: Mapping[str, Path], out: Path) -> dict
 
 def _limit_threads(threads: int) -> None:
     """Set what libraries read when they are imported."""
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = str(threads)
+    os.environ.update(thread_variables(threads))
     # Idle threads that spin make a step many times slower where others use the machine too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")

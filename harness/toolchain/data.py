@@ -46,6 +46,16 @@ def calibration_rows(context: Context, wanted: int) -> list[dict[str, Array]]:
     return random.Random(context.seed).sample(rows, min(wanted, len(rows)))
 
 
+def training_examples(context: Context) -> list[dict[str, Array]]:
+    """Every example of the step's train split, without a batch axis: model inputs, and the ``labels`` to learn.
+
+    Raises ConversionError where the step was given no training data.
+    """
+    if "calibration" not in context.inputs:
+        raise ConversionError("this pass trains, but the step has no training data: name a dataset with a train split")
+    return tasks.get(context.task).training_examples(context.inputs["calibration"])
+
+
 def _own_file(folder: Path, split: str) -> Path:
     files = sorted(file for file in folder.iterdir() if file.suffix in _READERS)
     named = [file for file in files if file.stem == split]

@@ -22,13 +22,17 @@ GROUPS: Mapping[str, Parameter] = {
 SHAPERS = ("Reshape", "Transpose", "Split", "VariadicSplit", "Squeeze", "Unsqueeze")
 
 
-def read(source: Artifact) -> Any:
-    """The graph of an artifact."""
-    # OpenVINO and NNCF report their use over the network when imported; without this optional package they do not.
+def library() -> Any:
+    """OpenVINO. It and NNCF report their use over the network when imported; without this optional package they do not."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
-    return openvino.Core().read_model(source.path / "model.xml")
+    return openvino
+
+
+def read(source: Artifact) -> Any:
+    """The graph of an artifact."""
+    return library().Core().read_model(source.path / "model.xml")
 
 
 def matrices(graph: Any) -> dict[str, tuple[int, ...]]:
