@@ -11,167 +11,31 @@ cells on a GPU run in. ``images/wheels/<package>/`` compiles a package that has 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 import yaml
 
+from harness.catalog.cards import incomplete, require_known
+from harness.catalog.images import Image, Layer, WheelSource, hash_files
 from harness.contracts.cards import ExporterCard, PassCard, RuntimeCard
 from harness.errors import UsageError
 
+__all__ = ["Catalog", "Image", "Layer", "Runtime", "Tool", "WheelSource", "hash_files", "load_catalog"]
+
 C = TypeVar("C")
+K = TypeVar("K", PassCard, ExporterCard)
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOT = PACKAGE.parent
 
-#: What travels into every image besides its own folder, by kind of image; also what its rebuild depends on.
-PORTABLE = ("__init__.py", "contracts", "tasks")
-CODE = {"runtimes": (*PORTABLE, "worker"), "toolchains": (*PORTABLE, "zoo", "toolchain")}
-
 GPU = "gpu"  # the variant for cells on a GPU
-
-_BUILD_FILES = ("Dockerfile", "image.yaml")  # of an image's folder, besides its lock files: not part of its code
-
-
-def hash_files(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over the names (relative to ``root``) and the bytes of files and of all files below folders."""
-    digest = hashlib.sha256()
-    for path in sorted(_files(paths)):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _files(paths: Iterable[Path]) -> set[Path]:
-    found: set[Path] = set()
-    for path in paths:
-        found.update(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else found.add(path)
-    return {p for p in found if "__pycache__" not in p.parts}
-
-
-@dataclass(frozen=True)
-class WheelSource:
-    """``images/wheels/<package>/``: how a package is compiled that its index has no wheel of, and what that needs."""
-
-    package: str
-    path: Path
-    packages: tuple[str, ...]  # the package itself and its build tools; requirements.txt is locked from them
-    system: tuple[str, ...]  # Debian packages that the build needs
-    build_s: int
-
-    @property
-    def name(self) -> str:
-        """Such as ``wheels/llama-cpp-python``."""
-        return f"wheels/{self.package}"
-
-    @property
-    def requirements(self) -> Path:
-        """The locked, hashed source distribution and build tools."""
-        return self.path / "requirements.txt"
-
-    @property
-    def script(self) -> Path:
-        """``build.sh SOURCES OUT``: compile the package in the folder SOURCES into a wheel in the folder OUT."""
-        return self.path / "build.sh"
-
-    @cached_property
-    def hash(self) -> str:
-        """What the wheel depends on, but for the machine that compiles it."""
-        return hash_files([self.path], self.path)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """``images/layers/<name>/``: packages that several images install once, as a layer that they share."""
-
-    name: str  # such as "layers/torch"
-    path: Path
-    packages: tuple[str, ...]  # what requirements.txt is locked from
-
-    @property
-    def requirements(self) -> Path:
-        """The locked, hashed requirements; each is also one of every image that has the layer."""
-        return self.path / "requirements.txt"
-
-    @cached_property
-    def hash(self) -> str:
-        """What the layer depends on, but for the Dockerfile that installs it."""
-        return hash_files([self.requirements], self.path)
-
-
-@dataclass(frozen=True)
-class Image:
-    """One folder below ``images/``, or a variant of it, and what its ``image.yaml`` says."""
-
-    name: str  # such as "runtimes/onnxruntime", "runtimes/onnxruntime.gpu"
-    path: Path
-    variant: str
-    summary: str
-    packages: tuple[str, ...]  # what requirements.txt is locked from
-    smoke: str  # the import that the build ends with
-    disk_mb: int
-    build_s: int
-    compiled: tuple[WheelSource, ...] = ()  # packages that are compiled for it
-    layer: Layer | None = None  # those of its packages that it shares with other images
-
-    @property
-    def kind(self) -> str:
-        """``runtimes`` or ``toolchains``."""
-        return self.name.split("/")[0]
-
-    @property
-    def slug(self) -> str:
-        """The name as part of a file name or of an image tag."""
-        return self.name.replace("/", "-")
-
-    @property
-    def requirements(self) -> Path:
-        """The locked, hashed requirements."""
-        return self.path / (f"requirements.{self.variant}.txt" if self.variant else "requirements.txt")
-
-    @property
-    def code(self) -> list[Path]:
-        """The files of its folder that it carries: adapter, passes, exporters."""
-        own = self.path.iterdir()
-        return sorted(p for p in own if p.name not in _BUILD_FILES and not p.match("requirements*.txt"))
-
-    @property
-    def dockerfile(self) -> Path:
-        """Its own, else that of all images of its kind."""
-        own = self.path / "Dockerfile"
-        return own if own.exists() else self.path.parent / "Dockerfile"
-
-    @property
-    def modules(self) -> list[Path]:
-        """What a toolchain's passes and exporters share: Python files beside their folders, imported inside functions."""
-        return sorted(self.path.glob("*.py"))
-
-    @cached_property
-    def environment_hash(self) -> str:
-        """What the installed environment depends on: lock files, Dockerfile, base image sources, compiled packages.
-
-        Raises UsageError where the lock file is missing.
-        """
-        if not self.requirements.exists():
-            raise UsageError(f"{self.requirements} is missing", f"harness lock {self.name}")
-        root = self.path.parent.parent
-        shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
-        return hash_files([self.requirements, self.dockerfile, root / "base", *shared], root)
-
-    @cached_property
-    def source_hash(self) -> str:
-        """What the whole image depends on: its environment and all code that it carries."""
-        own = hash_files(self.code, self.path)
-        code = hash_files([PACKAGE / name for name in CODE[self.kind]], PACKAGE)
-        return hashlib.sha256((self.environment_hash + own + code + self.smoke).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -202,21 +66,6 @@ class Catalog:
     exporters: tuple[Tool, ...] = ()
     wheels: dict[str, WheelSource] = field(default_factory=dict)
     layers: dict[str, Layer] = field(default_factory=dict)
-    _hashes: dict[tuple[str, tuple[Path, ...]], str] = field(default_factory=dict, repr=False, compare=False)
-
-    def code(self, image: Image, *more: str | Path) -> str:
-        """Hash of what a toolchain step depends on: its environment, the step runner, and ``more``.
-
-        ``more`` names parts of the package (``"tasks"``) or files of the image's own folder, so that changing one pass leaves
-        the artifacts of all others alone.
-        """
-        own = tuple(part for part in more if isinstance(part, Path))
-        shared = tuple(PACKAGE / part for part in ("contracts", "toolchain", *more) if isinstance(part, str))
-        if (image.name, shared + own) not in self._hashes:
-            code = hash_files(shared, PACKAGE) + hash_files(own, image.path)
-            digest = hashlib.sha256((image.environment_hash + code).encode()).hexdigest()
-            self._hashes[image.name, shared + own] = digest
-        return self._hashes[image.name, shared + own]
 
     def image_of(self, runtime: Runtime, device: str) -> Image:
         """The image that runs a runtime on a device: on a GPU its ``gpu`` variant, where it has one."""
@@ -334,15 +183,18 @@ def _cards(file: Path) -> tuple[RuntimeCard, ...]:
     cards = getattr(_module(file), "CARDS", None)
     if not isinstance(cards, tuple) or not cards or not all(isinstance(card, RuntimeCard) for card in cards):
         raise UsageError(f"{file}: has no CARDS of type RuntimeCard", "open the file with CARDS = (RuntimeCard(...),)")
+    for card in cards:
+        require_known(card, file)
     return cards
 
 
-def _card(file: Path, kind: type[C]) -> C:
+def _card(file: Path, kind: type[K]) -> K:
     card = getattr(_module(file), "CARD", None)
     if not isinstance(card, kind):
         raise UsageError(
             f"{file}: has no CARD of type {kind.__name__}", f"open the file with CARD = {kind.__name__}(...)"
         )
+    require_known(card, file)
     return card
 
 
@@ -353,7 +205,12 @@ def _module(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
     with _siblings(file.parents[1] if file.parent.name in ("passes", "exporters") else file.parent):
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except TypeError as error:
+            if problem := incomplete(file, error):
+                raise problem from error
+            raise
     return module
 
 

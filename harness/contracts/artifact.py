@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.contracts.cards import Form
+from harness.contracts.cards import Form, Use
 
 MANIFEST = "manifest.json"
 
@@ -49,18 +49,39 @@ class Artifact:
         return Form(self.manifest["format"], self.manifest["precision"])
 
     @property
+    def use(self) -> Use:
+        """How the model is called and what it takes in."""
+        return Use(self.manifest["call"], self.manifest["modality"])
+
+    @property
     def weights(self) -> list[Path]:
         """The files that count as weights, in the manifest's order."""
         return [self.path / name for name in self.manifest["weights"]]
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a model of a task is fine-tuned for a few minutes: what a pass that trains begins from, and may scale."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Context:
-    """What a pass, an exporter or a training run may know of its surroundings."""
+    """What a pass, an exporter or a training run may know of its surroundings.
+
+    Passes and exporters go by ``use``, ``auto_class`` and ``recipe``; ``task`` is for ``harness.toolchain``, which reads the
+    prepared data of it.
+    """
 
     seed: int
     threads: int
     task: str
+    use: Use
+    auto_class: str  # of transformers: what builds a model for the task
+    recipe: Recipe
     progress: Callable[[float, str], None]  # fraction done in 0..1, and what is being done
     inputs: Mapping[str, Path] = field(default_factory=dict)  # every input folder of the step by name, read-only
 

@@ -11,6 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+#: How a model is run: one pass from inputs to named outputs; a prompt continued token by token, with a cache; an encoder's
+#: output continued likewise.
+CALLS = ("forward", "generate", "encode_decode")
+#: What a model takes in.
+MODALITIES = ("text", "image", "audio")
+
+#: How far a pass may take a model's outputs from the original's, from narrow to wide: see harness/collect/fidelity.py.
+TOLERANCES = ("exact", "fp16", "bf16", "int8", "int4", "other")
+
 
 @dataclass(frozen=True, order=True)
 class Form:
@@ -36,6 +45,20 @@ class Form:
         """
         known = {"precision": source.precision, **(parameters or {})}
         return Form(self.format, self.precision.format_map(known).lower())
+
+
+@dataclass(frozen=True, order=True)
+class Use:
+    """How a model is called and what it takes in: all that passes, exporters and runtimes know of what it is for.
+
+    A task states both in its card. ``call`` is one of :data:`CALLS`, ``modality`` (of the input) one of :data:`MODALITIES`.
+    """
+
+    call: str
+    modality: str
+
+    def __str__(self) -> str:
+        return f"{self.call} over {self.modality}"
 
 
 @dataclass(frozen=True)
@@ -65,15 +88,29 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class CostsBy:
+    """What a pass may cost where that depends on one of its parameters: the tolerance for each value."""
+
+    parameter: str
+    tolerances: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class PassCard:
-    """A compression pass. ``makes`` is None where the form stays what it was (pruning keeps ``hf/fp32``)."""
+    """A compression pass. ``makes`` is None where the form stays what it was (pruning keeps ``hf/fp32``).
+
+    ``costs`` is one of :data:`TOLERANCES`; a pass that does not say what it may cost is refused. Empty ``calls`` or
+    ``modalities`` mean all of them.
+    """
 
     name: str
     summary: str
     accepts: tuple[Form, ...]
     source: str
+    costs: str | CostsBy
     makes: Form | None = None
-    tasks: tuple[str, ...] = ()  # empty: every task
+    calls: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     needs_training_data: bool = False
     device: str = "cpu"  # where it runs
@@ -82,6 +119,12 @@ class PassCard:
     def result(self, form: Form, parameters: Mapping[str, Any]) -> Form:
         """The form that comes out when ``form`` goes in; ``parameters`` are complete, defaults included."""
         return self.makes.filled(form, parameters) if self.makes else form
+
+    def tolerance(self, parameters: Mapping[str, Any]) -> str:
+        """One of :data:`TOLERANCES`: what the pass may cost with these complete parameters; ``other`` where it can't tell."""
+        if isinstance(self.costs, str):
+            return self.costs
+        return self.costs.tolerances.get(str(parameters.get(self.costs.parameter)), TOLERANCES[-1])
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The value of every parameter: as given, else its default."""
@@ -97,7 +140,8 @@ class ExporterCard:
     accepts: tuple[Form, ...]
     makes: Form
     source: str
-    tasks: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
     device: str = "cpu"  # where it runs; what is made on a GPU belongs to that GPU
     variant: str = ""  # of the image that holds it
 
@@ -108,7 +152,7 @@ class ExporterCard:
 
 @dataclass(frozen=True)
 class RuntimeCard:
-    """A runtime: which forms it loads, on which devices, for which tasks.
+    """A runtime: which forms it loads, on which devices, for which calls and modalities.
 
     One ``adapter.py`` may offer several: they differ in ``mode``, which the adapter is told (how the same library runs a
     model), or in ``variant``, the image that holds another build or another library of the same family.
@@ -121,7 +165,8 @@ class RuntimeCard:
     source: str
     mode: str = ""
     variant: str = ""
-    tasks: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()  # PyPI names whose versions belong into the record
     cpu_only: tuple[Form, ...] = ()  # of those it loads, what it cannot run on any other device
     cpu_features: tuple[
@@ -133,6 +178,6 @@ class RuntimeCard:
         return tuple(form for form in self.loads if device == "cpu" or form not in self.cpu_only)
 
 
-def serves(tasks: tuple[str, ...], task: str) -> bool:
-    """Whether a card with these tasks serves ``task``."""
-    return not tasks or task in tasks
+def serves(card: PassCard | ExporterCard | RuntimeCard, use: Use) -> bool:
+    """Whether a card serves models that are used so."""
+    return (not card.calls or use.call in card.calls) and (not card.modalities or use.modality in card.modalities)

@@ -69,7 +69,7 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
             continue
         if isinstance(parsed, source.ZooSource) and parsed.name not in known:
             yield Mistake((*location, key), f"the zoo has no {key} {parsed.name!r}", did_you_mean(parsed.name, known))
-        if key == "dataset" and isinstance(parsed, (source.HubSource, source.WheelSource)):
+        if key == "dataset" and isinstance(parsed, (source.HubSource, source.PackageSource)):
             yield Mistake((*location, key), "a dataset is `zoo:name` or `path:./file`", "download it and name its path")
     if model.workloads is not None:
         yield from _workloads((*location, "workloads"), model.task, model.workloads)
@@ -134,15 +134,15 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
 
 def _orders(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
     """Methods whose passes cannot follow each other for any model of the matrix."""
-    starts = {(source.form_of(source.parse(model.source)), model.task) for model in matrix.models}
+    starts = {(source.form_of(source.parse(model.source)), tasks.card(model.task).use) for model in matrix.models}
     for index, method in enumerate(matrix.methods):
         passes = method.passes
-        done = max(doable(form, passes, task, catalog) for form, task in starts)
+        done = max(doable(form, passes, use, catalog) for form, use in starts)
         if not 0 < done < len(passes):
             continue  # that no model takes the first pass is a row that says so: the model may be exchanged
         before, after = passes[done - 1].name, passes[done].name
         swapped = [*passes[: done - 1], passes[done], passes[done - 1]]
-        meets = any(doable(form, swapped, task, catalog) == len(swapped) for form, task in starts)
+        meets = any(doable(form, swapped, use, catalog) == len(swapped) for form, use in starts)
         cure = (
             f"put {after!r} before {before!r}"
             if meets

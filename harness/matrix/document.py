@@ -16,7 +16,10 @@ from harness.errors import UsageError
 
 Location: TypeAlias = tuple[str | int, ...]
 
-_MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000
+#: With every alias written out. A file of 300 bytes whose aliases multiply would hold billions.
+MAX_NODES = 100_000
+MAX_TOLD = 20  # mistakes that are told one by one
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -67,7 +70,10 @@ class MatrixError(UsageError):
     def __init__(self, document: Document, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         placed = sorted(((document.place(m), m) for m in mistakes), key=lambda pair: (pair[0].line, pair[0].column))
-        super().__init__("\n".join(_render(document, mark, mistake) for mark, mistake in placed))
+        told = [_render(document, mark, mistake) for mark, mistake in placed[:MAX_TOLD]]
+        if more := len(placed) - len(told):
+            told.append(f"{document.name}: and {more:,} more mistakes; mend these first")
+        super().__init__("\n".join(told))
 
 
 def _render(document: Document, mark: Mark, mistake: Mistake) -> str:
@@ -92,8 +98,8 @@ def dotted(location: Location) -> str:
 def read(text: str, name: str) -> Document:
     """Parse YAML ``text`` called ``name``; raises MatrixError for broken syntax, duplicate keys and aliases to itself."""
     document = Document(name, text.splitlines(), None)
-    if len(text) > _MAX_CHARACTERS:
-        raise MatrixError(document, [Mistake((), f"the file is larger than {_MAX_CHARACTERS:,} characters")])
+    if len(text) > MAX_CHARACTERS:
+        raise MatrixError(document, [Mistake((), f"the file is larger than {MAX_CHARACTERS:,} characters")])
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -102,7 +108,9 @@ def read(text: str, name: str) -> Document:
         mistakes = list(_walk(document, node, (), frozenset()))
         if mistakes:
             raise MatrixError(document, mistakes)
-        return Document(name, document.lines, loader.construct_document(node), document.keys, document.values)
+        return Document(name, document.lines, _construct(loader, node, document), document.keys, document.values)
+    except RecursionError:
+        raise MatrixError(document, [Mistake((), "the file is nested too deeply", "flatten it")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         document.values[()] = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
@@ -110,6 +118,33 @@ def read(text: str, name: str) -> Document:
         raise MatrixError(document, [Mistake((), problem, _syntax_cure(document, mark))]) from None
     except yaml.YAMLError as error:
         raise MatrixError(document, [Mistake((), f"not valid YAML: {' '.join(str(error).split())}")]) from None
+
+
+def _construct(loader: Any, node: yaml.Node, document: Document) -> Any:
+    """The values of a document. What a tag or a number can't be turned into is a mistake at the first such value."""
+    try:
+        return loader.construct_document(node)
+    except (ValueError, OverflowError, TypeError, KeyError) as error:  # of int(), float(), datetime()
+        for location, scalar in _scalars(node, ()):
+            try:
+                _Loader("").construct_object(scalar)
+            except (ValueError, OverflowError, TypeError, KeyError):
+                text = str(scalar.value)
+                shown = text if len(text) <= 40 else f"{text[:39]}…"
+                problem = f"{dotted(location)}: {shown!r} is no {scalar.tag.rpartition(':')[2]}"
+                raise MatrixError(document, [Mistake(location, problem, "write a plain value")]) from None
+        raise MatrixError(document, [Mistake((), f"not valid YAML: {error}")]) from None
+
+
+def _scalars(node: yaml.Node, location: Location) -> Iterator[tuple[Location, yaml.ScalarNode]]:
+    if isinstance(node, yaml.ScalarNode):
+        yield location, node
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _scalars(item, (*location, index))
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _scalars(value, (*location, str(key.value)))
 
 
 def _syntax_cure(document: Document, mark: Any) -> str | None:
@@ -120,6 +155,9 @@ def _syntax_cure(document: Document, mark: Any) -> str | None:
 
 def _walk(document: Document, node: yaml.Node, location: Location, above: frozenset[int]) -> Iterator[Mistake]:
     document.values[location] = _mark(node)
+    if len(document.values) > MAX_NODES:
+        yield Mistake((), f"the file holds more than {MAX_NODES:,} values, aliases written out", "use fewer aliases")
+        return
     if id(node) in above:
         yield Mistake(location, "an alias refers to what encloses it")
         return
@@ -127,6 +165,8 @@ def _walk(document: Document, node: yaml.Node, location: Location, above: frozen
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _walk(document, item, (*location, index), above)
+            if len(document.values) > MAX_NODES:
+                return
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             place = (*location, str(key.value))
@@ -139,6 +179,8 @@ def _walk(document: Document, node: yaml.Node, location: Location, above: frozen
                 continue
             document.keys[place] = _mark(key)
             yield from _walk(document, value, place, above)
+            if len(document.values) > MAX_NODES:
+                return
 
 
 def _mark(node: yaml.Node) -> Mark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,14 +12,14 @@ from pydantic import BaseModel, ValidationError
 from harness.catalog import Catalog
 from harness.errors import UsageError, did_you_mean
 from harness.matrix import check
-from harness.matrix.document import Document, Location, MatrixError, Mistake, dotted, read
+from harness.matrix.document import MAX_CHARACTERS, Document, Location, MatrixError, Mistake, dotted, read
 from harness.matrix.spec import Matrix
 
 
 def load(file: Path, catalog: Catalog) -> Matrix:
     """Read and validate a matrix file; raises UsageError if it is missing, MatrixError with all mistakes if it is wrong."""
     try:
-        text = file.read_text("utf-8")
+        text = _read(file)
     except OSError as error:
         raise UsageError(
             f"{file}: {error.strerror}", "name an existing file, or write one with `harness init`"
@@ -26,6 +27,15 @@ def load(file: Path, catalog: Catalog) -> Matrix:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
     return parse(text, str(file), catalog)
+
+
+def _read(file: Path) -> str:
+    """The text of a regular file; a pipe or a device would never end."""
+    if file.exists() and not file.is_file():
+        what = "a folder" if file.is_dir() else "not a regular file"
+        raise UsageError(f"{file}: {what}", "name the matrix file itself")
+    with file.open(encoding="utf-8") as stream:
+        return stream.read(MAX_CHARACTERS + 1)
 
 
 def parse(text: str, name: str, catalog: Catalog) -> Matrix:
@@ -36,10 +46,44 @@ def parse(text: str, name: str, catalog: Catalog) -> Matrix:
     try:
         matrix = Matrix.model_validate(document.data)
     except ValidationError as error:
-        raise MatrixError(document, [_translate(e, document) for e in error.errors()]) from None
+        wrong = [_translate(e, document) for e in error.errors()]
+        raise MatrixError(document, [*wrong, *_others(document, error, catalog)]) from None
     if mistakes := check.mistakes(matrix, catalog):
         raise MatrixError(document, mistakes)
     return matrix
+
+
+def _others(document: Document, error: ValidationError, catalog: Catalog) -> list[Mistake]:
+    """The mistakes in what has the right types: the file without the entries that have not, checked as usual.
+
+    What refers to entries that were left out is not checked.
+    """
+    bad = {tuple(each["loc"][:2]) for each in error.errors()}
+    data, places = dict(document.data), {}
+    for axis in _AXES:
+        if isinstance(data.get(axis), list):
+            kept = [index for index in range(len(data[axis])) if (axis, index) not in bad and (axis,) not in bad]
+            places[axis] = kept
+            data[axis] = [data[axis][index] for index in kept]
+    for section in {place[0] for place in bad if place} - set(_AXES):
+        data.pop(section, None)
+    try:
+        found = check.mistakes(Matrix.model_validate(data), catalog)
+    except ValidationError:  # too little is left
+        return []
+    return [_moved(mistake, places) for mistake in found if mistake.location[0] in _AXES]
+
+
+#: The lists whose entries stand for themselves.
+_AXES = ("models", "methods", "runtimes")
+
+
+def _moved(mistake: Mistake, places: Mapping[str, list[int]]) -> Mistake:
+    """A mistake at the place that its entry has in the whole file."""
+    axis, index, *rest = mistake.location
+    if not isinstance(axis, str) or not isinstance(index, int):
+        return mistake
+    return replace(mistake, location=(axis, places[axis][index], *rest))
 
 
 def _translate(error: Mapping[str, Any], document: Document) -> Mistake:

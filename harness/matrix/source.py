@@ -48,7 +48,7 @@ class PathSource:
 
 
 @dataclass(frozen=True)
-class WheelSource:
+class PackageSource:
     """A file or a folder inside the manylinux x86_64 wheel (CPython 3.11) of one release of a package."""
 
     package: str
@@ -69,7 +69,7 @@ class ZooSource:
         return f"zoo:{self.name}"
 
 
-Source: TypeAlias = HubSource | PathSource | WheelSource | ZooSource
+Source: TypeAlias = HubSource | PathSource | PackageSource | ZooSource
 
 
 def parse(text: str) -> Source:
@@ -94,14 +94,14 @@ def _path(rest: str) -> PathSource:
     return PathSource(rest)
 
 
-def _wheel(rest: str) -> WheelSource:
+def _wheel(rest: str) -> PackageSource:
     match = _WHEEL.fullmatch(rest)
     if not match:
         raise ValueError(f"'pypi:{rest}' lacks a part: expected pypi:package==version/path/inside/the/wheel")
     inside = PurePosixPath(match["inside"])
     if inside.is_absolute() or ".." in inside.parts or "\\" in match["inside"] or not inside.parts:
         raise ValueError(f"'pypi:{rest}' leaves the wheel: expected a plain path such as package/data/model.gguf")
-    return WheelSource(match["package"], match["version"], inside.as_posix())
+    return PackageSource(match["package"], match["version"], inside.as_posix())
 
 
 def _zoo(rest: str) -> ZooSource:
@@ -116,6 +116,6 @@ def form_of(source: Source) -> Form:
     """The form that a source holds: what the zoo trains, else a guess by its name before anything is fetched."""
     if isinstance(source, ZooSource):
         return Form.parse(zoo.model(source.name).FORM)
-    names = {WheelSource: "inside", PathSource: "path"}
+    names = {PackageSource: "inside", PathSource: "path"}
     suffix = PurePosixPath(getattr(source, names.get(type(source), ""), "")).suffix.lower()
     return {".gguf": Form("gguf", "mixed"), ".onnx": Form("onnx", "fp32")}.get(suffix, Form("hf", "fp32"))

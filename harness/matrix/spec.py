@@ -16,7 +16,7 @@ AXES = ("model", "method", "runtime", "device", "workload")
 def _bytes(value: Any) -> Any:
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)):
         number, unit = match.groups()
-        if unit.upper() in _UNITS:
+        if unit.upper() in _UNITS and len(number) <= 20:  # digits; more are no size
             return int(float(number) * _UNITS[unit.upper()])
     if isinstance(value, str):
         raise ValueError("expected a size such as 4GiB or 500MB")
@@ -24,7 +24,8 @@ def _bytes(value: Any) -> Any:
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", value)):
+    pattern = r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*([smh]?)\s*"
+    if isinstance(value, str) and (match := re.fullmatch(pattern, value)):
         return float(match[1]) * _SECONDS[match[2]]
     if isinstance(value, str):
         raise ValueError("expected a duration such as 90s, 10m or 1h")
@@ -32,15 +33,15 @@ def _duration(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
-Bytes = Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str), Field(ge=2**26)]
-Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0)]
-Workload = dict[str, Annotated[int, Field(ge=1)]]
+Bytes = Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str), Field(ge=2**26, le=2**60)]
+Seconds = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0, le=30 * 86_400)]
+Workload = dict[str, Annotated[int, Field(ge=1, le=2**31)]]
 
 
 class _Part(BaseModel):
     """Base of all parts of the file: immutable, strict, and without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Model(_Part):
@@ -124,7 +125,7 @@ class Method(_Part):
 class Limits(_Part):
     """What one container may use."""
 
-    cpus: int = Field(2, ge=1, description="CPUs and threads of every runtime, the same for all")
+    cpus: int = Field(2, ge=1, le=4096, description="CPUs and threads of every runtime, the same for all")
     memory: Bytes = Field(6 * 2**30, description="such as 6GiB; a cell that needs more becomes an `oom-host` row")
     timeout: Seconds = Field(1800.0, description="of one container, such as 30m")
 
@@ -134,13 +135,17 @@ class Measure(_Part):
 
     rounds: int = Field(3, ge=1, le=100, description="fresh containers per cell; 5 before `faster` is said")
     extra_rounds: int = Field(2, ge=0, le=100, description="at most, of a cell whose rounds were noisy or differ much")
-    spread: float = Field(0.1, gt=0, description="half width of the interval over rounds that asks for extra rounds")
-    extra_share: float = Field(0.2, ge=0, description="time for all extra rounds, as a share of that of the others")
-    min_samples: int = Field(30, ge=5)
-    min_seconds: float = Field(1.0, ge=0)
-    max_seconds: float = Field(10.0, gt=0, description="budget of one round's samples")
+    spread: float = Field(
+        0.1, gt=0, le=100, description="half width of the interval over rounds that asks for extra rounds"
+    )
+    extra_share: float = Field(
+        0.2, ge=0, le=100, description="time for all extra rounds, as a share of that of the others"
+    )
+    min_samples: int = Field(30, ge=5, le=1_000_000)
+    min_seconds: float = Field(1.0, ge=0, le=86_400)
+    max_seconds: float = Field(10.0, gt=0, le=86_400, description="budget of one round's samples")
     precision: float = Field(0.01, gt=0, lt=1, description="wanted half width of the median's 95 % interval")
-    seed: int = Field(0, description="of the shuffled order of rounds, of training and calibration")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the shuffled order of rounds, of training and calibration")
 
 
 class Baseline(_Part):

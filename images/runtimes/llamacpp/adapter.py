@@ -28,7 +28,8 @@ CARDS = (
         loads=tuple(Form("gguf", precision) for precision in ("fp32", "fp16", "bf16", *QUANTIZED)),
         devices=("cpu",),
         source="https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h",
-        tasks=("text-generation",),
+        calls=("generate",),
+        modalities=("text",),
         distributions=("llama-cpp-python", "numpy"),
     ),
 )

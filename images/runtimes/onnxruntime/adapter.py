@@ -21,7 +21,8 @@ CARDS = (
         ),
         devices=("cpu", "cuda"),
         source="https://onnxruntime.ai/docs/performance/tune-performance/threading.html",
-        tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+        calls=("forward", "generate"),
+        modalities=("text", "image"),
         distributions=("onnxruntime", "onnxruntime-gpu", "numpy"),
         cpu_only=(Form("onnx", "int8-static"),),  # its uint8 activations are for the instructions of x86 CPUs
     ),

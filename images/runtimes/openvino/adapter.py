@@ -18,14 +18,14 @@ import numpy.typing as npt
 from harness.contracts.adapter import Array, Arrays, Unsupported
 from harness.contracts.cards import Form, RuntimeCard
 
-_ONE_PASS = ("token-classification", "text-classification", "image-classification")
 _LATENCY = RuntimeCard(
     name="openvino",
     summary="OpenVINO, CPU plugin, latency hint",
     loads=tuple(Form("openvino", precision) for precision in ("fp32", "fp16", "bf16", "int8", "int8-static", "int4")),
     devices=("cpu",),
     source="https://docs.openvino.ai/2026/openvino-workflow/running-inference/inference-devices-and-modes/cpu-device.html",
-    tasks=("text-generation", *_ONE_PASS),
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
     distributions=("openvino", "numpy"),
 )
 CARDS = (
@@ -34,7 +34,8 @@ CARDS = (
         _LATENCY,
         name="openvino-throughput",
         summary="OpenVINO, CPU plugin, throughput hint: a batch is spread over parallel streams",
-        tasks=_ONE_PASS,
+        calls=("forward",),
+        modalities=("text", "image"),
         mode="throughput",
     ),
     replace(
@@ -42,7 +43,8 @@ CARDS = (
         name="openvino-onnx",
         summary="OpenVINO, CPU plugin, latency hint, reads ONNX graphs",
         loads=(Form("onnx", "fp32"), Form("onnx", "int8"), Form("onnx", "int8-static")),
-        tasks=_ONE_PASS,
+        calls=("forward",),
+        modalities=("text", "image"),
         mode="onnx",
     ),
 )

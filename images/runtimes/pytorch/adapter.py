@@ -17,7 +17,6 @@ import numpy.typing as npt
 from harness.contracts.adapter import Array, Arrays, Unsupported
 from harness.contracts.cards import Form, RuntimeCard
 
-_ONE_PASS = ("token-classification", "text-classification", "image-classification")
 _EAGER = RuntimeCard(
     name="pytorch",
     summary="PyTorch eager, transformers models",
@@ -32,7 +31,8 @@ _EAGER = RuntimeCard(
     cpu_only=(Form("hf", "int8"),),  # PyTorch's dynamically quantized linear layers have CPU kernels only
     devices=("cpu", "cuda"),
     source="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
-    tasks=("text-generation", *_ONE_PASS),
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
     distributions=("torch", "transformers", "safetensors", "numpy"),
 )
 _PRECISIONS = ("fp32", "bf16", "fp16")
@@ -57,7 +57,8 @@ CARDS = (
         loads=tuple(Form("torchscript", precision) for precision in _PRECISIONS),
         cpu_only=(),
         source="https://docs.pytorch.org/docs/stable/jit.html",
-        tasks=_ONE_PASS,
+        calls=("forward",),
+        modalities=("text", "image"),
         distributions=("torch", "numpy"),
         mode="torchscript",
     ),
@@ -68,7 +69,8 @@ CARDS = (
         loads=tuple(Form("torch-export", precision) for precision in (*_PRECISIONS, "int8")),
         cpu_only=(Form("torch-export", "int8"),),  # quantized for the CPU, and tried nowhere else
         source="https://docs.pytorch.org/docs/stable/user_guide/torch_compiler/export.html",
-        tasks=_ONE_PASS,
+        calls=("forward",),
+        modalities=("text", "image"),
         distributions=("torch", "numpy"),
         mode="export",
     ),
@@ -79,7 +81,8 @@ CARDS = (
         loads=tuple(Form("hf", precision) for precision in _PRECISIONS),
         cpu_only=(),
         source="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
-        tasks=_ONE_PASS,  # a language model compiles for minutes before its first token
+        calls=("forward",),  # a language model compiles for minutes before its first token
+        modalities=("text", "image"),
         mode="compile",
     ),
 )

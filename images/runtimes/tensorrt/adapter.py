@@ -22,7 +22,8 @@ TENSORRT = RuntimeCard(
     loads=(Form("tensorrt", "fp32"), Form("tensorrt", "fp16"), Form("tensorrt", "int8-qdq")),
     devices=("cuda",),
     source="https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/python-api-docs.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
     distributions=("tensorrt-cu13-libs", "tensorrt-rtx-cu13-libs", "cuda-bindings", "numpy"),
 )
 CARDS = (

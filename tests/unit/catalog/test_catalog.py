@@ -17,6 +17,15 @@ from harness.contracts.cards import Form, RuntimeCard
 EAGER = RuntimeCard("tiny", "a runtime", (Form("hf"),), ("cpu", "cuda"), "https://example.org")
 CARDS = (EAGER, replace(EAGER, name="tiny-fast", mode="fast"), replace(EAGER, name="other", variant="other"))
 """
+PASS = """
+from harness.contracts.cards import CostsBy, Form, Parameter, PassCard
+TYPE = Parameter("a", "the type")
+CARD = PassCard("less", "a pass", (Form("hf"),), "https://example.org", costs="int8", parameters={"type": TYPE})
+"""
+EXPORTER = """
+from harness.contracts.cards import ExporterCard, Form
+CARD = ExporterCard("other", "an exporter", (Form("hf"),), Form("other"), "https://example.org", modalities=("text",))
+"""
 IMAGE = """
 summary: tiny
 packages: [tiny==1.0]
@@ -28,6 +37,7 @@ variants:
   gpu: {summary: tiny on GPUs, packages: [tiny-gpu==1.0], smoke: import tiny, disk_mb: 2, build_s: 2}
   other: {summary: the other tiny, packages: [other==1.0], smoke: import other, disk_mb: 3, build_s: 3, compiled: [other]}
 """
+TOOLCHAIN = "summary: tools\npackages: [tiny-tools==1.0]\nsmoke: import tiny\ndisk_mb: 1\nbuild_s: 1\n"
 LAYER = "summary: shared\npackages: [tiny==1.0]\n"
 WHEEL = "packages: [other==1.0, make==1.0]\nsystem: [g++]\nbuild_s: 60\n"
 
@@ -42,6 +52,11 @@ def tree(tmp_path: Path) -> Path:
         "runtimes/tiny/requirements.txt": "tiny==1.0",
         "runtimes/tiny/requirements.gpu.txt": "tiny-gpu==1.0",
         "runtimes/tiny/requirements.other.txt": "other==1.0",
+        "toolchains/tiny/image.yaml": TOOLCHAIN,
+        "toolchains/tiny/passes/less.py": PASS,
+        "toolchains/tiny/exporters/other.py": EXPORTER,
+        "toolchains/tiny/requirements.txt": "tiny-tools==1.0",
+        "toolchains/Dockerfile": "FROM base",
         "layers/small/layer.yaml": LAYER,
         "layers/small/requirements.txt": "tiny==1.0 --hash=sha256:1",
         "wheels/other/wheel.yaml": WHEEL,
@@ -118,6 +133,13 @@ def test_a_missing_lock_is_told_with_the_command_that_makes_it(tree: Path) -> No
         ("runtimes/tiny/adapter.py", "CARDS =", "CARD =", "has no CARDS of type RuntimeCard"),
         ("wheels/other/wheel.yaml", "system: [g++]\n", "", "'system' is missing"),
         ("runtimes/tiny/image.yaml", "layer: small", "layer: large", "names 'large', which is not below images/layers"),
+        ("runtimes/tiny/adapter.py", "mode=", "calls=('guess',), mode=", "'tiny-fast' names the unknown call 'guess'"),
+        ("toolchains/tiny/passes/less.py", ', costs="int8"', "", "its PassCard is not right: missing .* 'costs'"),
+        ("toolchains/tiny/passes/less.py", "costs=", "tasks=(), costs=", "its PassCard is not right: got .* 'tasks'"),
+        ("toolchains/tiny/passes/less.py", '"int8"', '"nothing"', "'less' names the unknown tolerance 'nothing'"),
+        ("toolchains/tiny/passes/less.py", '"int8"', 'CostsBy("bits", {})', "names the unknown parameter 'bits'"),
+        ("toolchains/tiny/passes/less.py", '"int8"', 'CostsBy("type", {"q": "q"})', "names the unknown tolerance 'q'"),
+        ("toolchains/tiny/exporters/other.py", '"text"', '"smell"', "'other' names the unknown modality 'smell'"),
     ],
 )
 def test_a_broken_contract_is_told_with_its_file(tree: Path, file: str, old: str, new: str, told: str) -> None:
@@ -134,7 +156,8 @@ def test_an_image_without_a_dockerfile_takes_that_of_its_kind(tree: Path) -> Non
     assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/Dockerfile"
     (tree / "runtimes/tiny/Dockerfile").write_text("FROM another")
     assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/tiny/Dockerfile"
-    assert not set(before.values()) & set(hashes(tree).values())
+    kept = {name for name, found in hashes(tree).items() if found == before[name]}
+    assert kept == {"toolchains/tiny"}
 
 
 def test_images_that_hold_all_of_a_layer_share_it() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.catalog import GPU, load_catalog
-from harness.contracts.cards import Form, Parameter, PassCard
+from harness.contracts.cards import Form, Parameter, PassCard, Use
 from harness.matrix import load
 from harness.matrix.formats import NoRoute, route
 from harness.matrix.plan import Plan, Planner
@@ -146,18 +146,18 @@ def test_the_memory_and_timeout_of_a_cell_reach_its_steps() -> None:
 
 def test_a_route_goes_through_all_passes_in_order() -> None:
     uses = [PassUse(name="fp16")]
-    hops = route(Form("hf", "fp32"), uses, [Form("onnx", "fp16")], "image-classification", CATALOG)
+    hops = route(Form("hf", "fp32"), uses, [Form("onnx", "fp16")], Use("forward", "image"), CATALOG)
     assert hops[-1].form == Form("onnx", "fp16")
-    assert [hop.use for hop in hops if hop.use] == uses
+    assert [hop.asked for hop in hops if hop.asked] == uses
 
 
 def test_no_hop_is_taken_where_the_source_is_loaded_as_it_is() -> None:
-    assert route(Form("hf", "fp32"), [], [Form("hf", "fp32")], "image-classification", CATALOG) == []
+    assert route(Form("hf", "fp32"), [], [Form("hf", "fp32")], Use("forward", "image"), CATALOG) == []
 
 
 def test_a_pass_that_takes_nothing_that_can_be_reached_is_named() -> None:
-    with pytest.raises(NoRoute, match="no implementation of int8-dynamic takes made-up/fp32 for image-classification"):
-        route(Form("made-up"), [PassUse(name="int8-dynamic")], [Form("onnx")], "image-classification", CATALOG)
+    with pytest.raises(NoRoute, match="no implementation of int8-dynamic takes made-up/fp32 for forward over image"):
+        route(Form("made-up"), [PassUse(name="int8-dynamic")], [Form("onnx")], Use("forward", "image"), CATALOG)
 
 
 def test_a_form_that_a_runtime_runs_on_cpus_only_is_unsupported_elsewhere() -> None:
@@ -176,7 +176,7 @@ def test_a_form_that_a_runtime_runs_on_cpus_only_is_unsupported_elsewhere() -> N
 def test_a_pass_whose_parameter_names_what_it_makes_is_routed_by_it() -> None:
     use = PassUse(name="gguf", parameters={"type": "Q8_0"})
     loads = CATALOG.runtimes["llamacpp"].card.loads
-    hops = route(Form("hf"), [use], loads, "text-generation", CATALOG)
+    hops = route(Form("hf"), [use], loads, Use("generate", "text"), CATALOG)
     assert hops[-1].form == Form("gguf", "q8_0")
 
 
@@ -206,8 +206,8 @@ def test_an_implementation_that_lacks_a_parameter_of_the_matrix_is_not_taken() -
     loads = CATALOG.runtimes["llamacpp"].card.loads
     use = PassUse(name="int4", parameters={"group_size": 64})  # OpenVINO's; llama.cpp has blocks of its own
     with pytest.raises(NoRoute, match=r"loads gguf in 21 precisions; from .*openvino/int4 no exporter leads there"):
-        route(Form("hf"), [use], loads, "text-generation", CATALOG)
-    assert route(Form("hf"), [PassUse(name="int4")], loads, "text-generation", CATALOG)[-1].form == Form(
+        route(Form("hf"), [use], loads, Use("generate", "text"), CATALOG)
+    assert route(Form("hf"), [PassUse(name="int4")], loads, Use("generate", "text"), CATALOG)[-1].form == Form(
         "gguf", "q4_k_m"
     )
 

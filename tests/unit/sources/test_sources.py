@@ -13,7 +13,7 @@ import pytest
 
 from harness.contracts.cards import Form
 from harness.errors import SourceError
-from harness.matrix.source import HubSource, PathSource, Source, WheelSource, ZooSource, form_of, parse
+from harness.matrix.source import HubSource, PathSource, Source, PackageSource, ZooSource, form_of, parse
 from harness.sources import fetch, file_safety, fingerprint, wheel_files, write_manifest
 from harness.sources.models import describe_model
 
@@ -26,9 +26,9 @@ from harness.sources.models import describe_model
         ("hf:org/name@refs/pr/7", HubSource("org/name", "refs/pr/7")),
         ("path:./model", PathSource("./model")),
         ("path:models/my model.gguf", PathSource("models/my model.gguf")),
-        ("pypi:a-b==1.0/a_b/model.gguf", WheelSource("a-b", "1.0", "a_b/model.gguf")),
-        ("pypi:a==1.0/a/model/", WheelSource("a", "1.0", "a/model")),
-        ("pypi:a==1.0+cpu/a/m", WheelSource("a", "1.0+cpu", "a/m")),
+        ("pypi:a-b==1.0/a_b/model.gguf", PackageSource("a-b", "1.0", "a_b/model.gguf")),
+        ("pypi:a==1.0/a/model/", PackageSource("a", "1.0", "a/model")),
+        ("pypi:a==1.0+cpu/a/m", PackageSource("a", "1.0+cpu", "a/m")),
         ("zoo:minilm-ner", ZooSource("minilm-ner")),
     ],
 )

@@ -19,7 +19,8 @@ CARD = ExporterCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("tflite", "fp32"),
     source="https://ai.google.dev/edge/litert/conversion/pytorch/overview",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
 )
 
 #: Tokens that a signature takes, up to what the model has positions for. A text is padded to the next of them. Few, because the

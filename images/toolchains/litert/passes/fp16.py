@@ -17,6 +17,7 @@ CARD = PassCard(
     accepts=(Form("tflite", "fp32"),),
     makes=Form("tflite", "fp16"),
     source="https://github.com/google-ai-edge/ai-edge-quantizer (float casting)",
+    costs="fp16",
 )
 
 

@@ -15,6 +15,7 @@ CARD = PassCard(
     accepts=(Form("tflite", "fp32"),),
     makes=Form("tflite", "int8"),
     source="https://github.com/google-ai-edge/ai-edge-quantizer (recipe dynamic_wi8_afp32)",
+    costs="int8",
 )
 
 

@@ -18,7 +18,9 @@ CARD = PassCard(
     accepts=(Form("tflite", "fp32"),),
     makes=Form("tflite", "int8"),
     source="https://github.com/google-ai-edge/ai-edge-quantizer (recipe static_wi8_ai8)",
-    tasks=("image-classification",),
+    costs="int8",
+    calls=("forward",),
+    modalities=("image",),
     parameters={"examples": Parameter(64, "training rows to calibrate on", minimum=1)},
     needs_training_data=True,
 )

@@ -19,7 +19,8 @@ CARD = ExporterCard(
     accepts=(Form("hf", "fp32"), Form("hf", "fp16"), Form("hf", "bf16")),
     makes=Form("gguf", "{precision}"),
     source="https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf.py",
-    tasks=("text-generation",),
+    calls=("generate",),
+    modalities=("text",),
 )
 
 WEIGHTS = "model.gguf"

@@ -15,7 +15,9 @@ CARD = PassCard(
     accepts=(Form("gguf", "fp32"),),
     makes=Form("gguf", "q8_0"),
     source="https://github.com/ggml-org/llama.cpp/blob/master/tools/quantize/README.md",
-    tasks=("text-generation",),
+    costs="int8",
+    calls=("generate",),
+    modalities=("text",),
 )
 
 

@@ -16,7 +16,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     makes=FORM,
     source="Lin et al., 2023, https://arxiv.org/abs/2306.00978; https://docs.vllm.ai/projects/llm-compressor",
-    tasks=("text-generation",),
+    costs="int4",
+    calls=("generate",),
+    modalities=("text",),
     parameters={
         **PARAMETERS,
         "samples": Parameter(8, "training rows to calibrate on; each is run for every exponent", minimum=1),

@@ -16,7 +16,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     makes=FORM,
     source="Frantar et al., 2022, https://arxiv.org/abs/2210.17323; https://docs.vllm.ai/projects/llm-compressor",
-    tasks=("text-generation",),
+    costs="int4",
+    calls=("generate",),
+    modalities=("text",),
     parameters={
         **PARAMETERS,
         "samples": Parameter(32, "training rows to calibrate on", minimum=1),

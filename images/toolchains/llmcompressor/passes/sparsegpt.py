@@ -14,7 +14,9 @@ CARD = PassCard(
     summary="one-shot pruning that updates the weights that stay, by llm-compressor (formerly SparseML)",
     accepts=(Form("hf", "fp32"),),
     source="Frantar & Alistarh, 2023, https://arxiv.org/abs/2301.00774; https://docs.vllm.ai/projects/llm-compressor",
-    tasks=("text-generation", "token-classification", "text-classification"),
+    costs="other",
+    calls=("forward", "generate"),
+    modalities=("text",),
     parameters={
         "sparsity": Parameter(0.5, "share of every layer's weights that become zero", minimum=0.01, maximum=0.99),
         "pattern": Parameter(

@@ -15,7 +15,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     source="Sun, Liu, Bair & Kolter, 2023, https://arxiv.org/abs/2306.11695; "
     "https://docs.vllm.ai/projects/llm-compressor",
-    tasks=("text-generation", "token-classification", "text-classification"),
+    costs="other",
+    calls=("forward", "generate"),
+    modalities=("text",),
     parameters={
         "sparsity": Parameter(0.5, "share of every row's weights that become zero", minimum=0.01, maximum=0.99),
         "pattern": Parameter(

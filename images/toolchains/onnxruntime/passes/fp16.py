@@ -15,6 +15,7 @@ CARD = PassCard(
     accepts=(Form("onnx", "fp32"),),
     makes=Form("onnx", "fp16"),
     source="https://onnxruntime.ai/docs/performance/model-optimizations/float16.html",
+    costs="fp16",
 )
 
 

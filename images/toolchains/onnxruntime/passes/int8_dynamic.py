@@ -16,6 +16,7 @@ CARD = PassCard(
     accepts=(Form("onnx", "fp32"),),
     makes=Form("onnx", "int8"),
     source="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#dynamic-quantization",
+    costs="int8",
 )
 
 

@@ -17,7 +17,9 @@ CARD = PassCard(
     accepts=(Form("onnx", "fp32"),),
     makes=Form("onnx", "int8-static"),
     source="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#static-quantization",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    costs="int8",
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={
         "examples": Parameter(64, "training rows to calibrate on", minimum=1),
         "calibration": Parameter(

@@ -20,7 +20,8 @@ CARD = ExporterCard(
     makes=Form("openvino", "{precision}"),
     source="https://huggingface.co/docs/transformers/exporters, https://docs.openvino.ai/2026/openvino-workflow/"
     "running-inference/inference-request/stateful-models.html",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
 )
 
 FILES = ["model.xml", "model.bin"]

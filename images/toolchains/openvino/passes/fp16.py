@@ -16,6 +16,7 @@ CARD = PassCard(
     makes=Form("openvino", "fp16"),
     source="Micikevicius et al. 2018, Mixed Precision Training, https://arxiv.org/abs/1710.03740; "
     "https://docs.openvino.ai/2026/openvino-workflow/model-preparation/conversion-parameters.html",
+    costs="fp16",
 )
 
 

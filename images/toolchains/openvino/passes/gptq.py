@@ -19,7 +19,9 @@ CARD = PassCard(
     source="Frantar et al., 2022, https://arxiv.org/abs/2210.17323; "
     "https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/weight-compression/"
     "4-bit-weight-quantization.html",
-    tasks=("text-generation",),
+    costs="int4",
+    calls=("generate",),
+    modalities=("text",),
     parameters={
         **GROUPS,
         "samples": Parameter(16, "training rows to calibrate on", minimum=1),

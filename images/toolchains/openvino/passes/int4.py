@@ -18,7 +18,9 @@ CARD = PassCard(
     makes=Form("openvino", "int4"),
     source="https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/weight-compression/"
     "4-bit-weight-quantization.html",
-    tasks=("text-generation",),
+    costs="int4",
+    calls=("generate",),
+    modalities=("text",),
     parameters=GROUPS,
 )
 

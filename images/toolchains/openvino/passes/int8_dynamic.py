@@ -15,8 +15,10 @@ CARD = PassCard(
     accepts=(Form("openvino", "fp32"),),
     makes=Form("openvino", "int8"),
     source="https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/weight-compression.html",
+    costs="int8",
     # The plugin quantizes the activations of matrix products at run time, those of convolutions it does not.
-    tasks=("text-generation", "token-classification", "text-classification"),
+    calls=("forward", "generate"),
+    modalities=("text",),
 )
 
 

@@ -16,7 +16,9 @@ CARD = PassCard(
     makes=Form("openvino", "int8-static"),
     source="https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/"
     "quantizing-models-post-training/basic-quantization-flow.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    costs="int8",
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={
         "examples": Parameter(64, "training rows to calibrate on", minimum=1),
         "preset": Parameter(

@@ -17,8 +17,10 @@ CARD = PassCard(
     accepts=(Form("hf4", "fp32"),),
     makes=Form("onnx", "fp32"),
     source="https://huggingface.co/docs/optimum-onnx/onnxruntime/usage_guides/optimization",
+    costs="exact",
     # Its graphs of language models ask for position_ids and compute every position's logits: not what the runtime feeds.
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={
         "level": Parameter(
             "auto",

@@ -16,7 +16,8 @@ CARD = ExporterCard(
     accepts=(Form("keras", "fp32"),),
     makes=Form("tflite", "fp32"),
     source="https://ai.google.dev/edge/litert/conversion/tensorflow/convert_tf",
-    tasks=("image-classification",),
+    calls=("forward",),
+    modalities=("image",),
 )
 
 

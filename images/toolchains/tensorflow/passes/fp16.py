@@ -17,7 +17,9 @@ CARD = PassCard(
     accepts=(Form("keras", "fp32"),),
     makes=Form("tflite", "fp16"),
     source="https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_float16_quant",
-    tasks=("image-classification",),
+    costs="fp16",
+    calls=("forward",),
+    modalities=("image",),
 )
 
 

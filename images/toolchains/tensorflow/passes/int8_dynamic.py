@@ -17,7 +17,9 @@ CARD = PassCard(
     accepts=(Form("keras", "fp32"),),
     makes=Form("tflite", "int8"),
     source="https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quant",
-    tasks=("image-classification",),
+    costs="int8",
+    calls=("forward",),
+    modalities=("image",),
     parameters={
         "per_channel": Parameter(
             True, "a scale per filter; false: one a tensor, which keeps a clustered model's values few"

@@ -18,7 +18,9 @@ CARD = PassCard(
     makes=Form("tflite", "int8"),
     source="Jacob et al. 2018, https://arxiv.org/abs/1712.05877; "
     "https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_integer_quant",
-    tasks=("image-classification",),
+    costs="int8",
+    calls=("forward",),
+    modalities=("image",),
     parameters={
         "examples": Parameter(128, "training images to read ranges off", minimum=1),
         "per_channel": Parameter(

@@ -19,7 +19,9 @@ CARD = PassCard(
     source="Jacob et al. 2018, https://arxiv.org/abs/1712.05877; "
     "https://www.tensorflow.org/model_optimization/guide/quantization/training, "
     "https://www.tensorflow.org/model_optimization/guide/combine/collaborative_optimization",
-    tasks=("image-classification",),
+    costs="int8",
+    calls=("forward",),
+    modalities=("image",),
     parameters={
         "epochs": Parameter(5, "passes over the train split with simulated quantization", minimum=1),
         "learning_rate": Parameter(3e-4, "of Adam", minimum=0.0),

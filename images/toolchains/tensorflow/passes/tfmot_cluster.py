@@ -15,7 +15,9 @@ CARD = PassCard(
     accepts=(Form("keras", "fp32"),),
     source="Han, Mao & Dally 2016, Deep Compression, https://arxiv.org/abs/1510.00149; "
     "https://www.tensorflow.org/model_optimization/guide/clustering",
-    tasks=("image-classification",),
+    costs="other",
+    calls=("forward",),
+    modalities=("image",),
     parameters={
         "clusters": Parameter(16, "different values that a tensor keeps; 16 are four bits", minimum=2, maximum=256),
         "epochs": Parameter(5, "passes over the train split to adjust the centroids", minimum=1),

@@ -15,7 +15,9 @@ CARD = PassCard(
     accepts=(Form("keras", "fp32"),),
     source="Zhu & Gupta 2017, To prune, or not to prune, https://arxiv.org/abs/1710.01878; "
     "https://www.tensorflow.org/model_optimization/guide/pruning",
-    tasks=("image-classification",),
+    costs="other",
+    calls=("forward",),
+    modalities=("image",),
     parameters={
         "sparsity": Parameter(0.5, "share of each tensor's weights that become zero", minimum=0.05, maximum=0.95),
         "epochs": Parameter(8, "passes over the train split; the share is reached after three quarters", minimum=1),

@@ -14,7 +14,8 @@ CARD = ExporterCard(
     accepts=(Form("onnx", "fp32"), Form("onnx", "fp16"), Form("onnx", "int8-qdq")),
     makes=Form("tensorrt-rtx", "{precision}"),
     source="https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/cpu-engines.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
     variant="rtx",
 )
 

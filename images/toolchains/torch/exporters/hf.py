@@ -16,7 +16,8 @@ CARD = ExporterCard(
     accepts=(Form("gguf", "mixed"),),
     makes=Form("hf", "fp32"),
     source="https://huggingface.co/docs/transformers/gguf",
-    tasks=("text-generation",),
+    calls=("generate",),
+    modalities=("text",),
 )
 
 

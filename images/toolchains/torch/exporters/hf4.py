@@ -24,7 +24,8 @@ CARD = ExporterCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("hf4", "fp32"),
     source="https://github.com/huggingface/transformers/blob/main/MIGRATION_GUIDE_V5.md",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
 )
 
 #: Inputs by name, and ``logits``, as float32; the batch is one that no exporter traces with.

@@ -15,7 +15,8 @@ CARD = ExporterCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("onnx", "fp32"),
     source="https://huggingface.co/docs/transformers/exporters, https://onnxruntime.ai/docs/genai/howto/build-model.html",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
 )
 
 

@@ -21,7 +21,8 @@ CARD = ExporterCard(
     accepts=(FORM,),
     makes=Form("onnx", "int4"),
     source="https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits",
-    tasks=("text-generation",),
+    calls=("generate",),
+    modalities=("text",),
 )
 
 #: accuracy_level of MatMulNBits: activations stay float32, or are quantized to INT8 in blocks, which is the fast way.

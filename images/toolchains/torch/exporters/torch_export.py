@@ -15,7 +15,8 @@ CARD = ExporterCard(
     accepts=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16")),
     makes=Form("torch-export", "{precision}"),
     source="https://docs.pytorch.org/docs/stable/user_guide/torch_compiler/export.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
 )
 
 

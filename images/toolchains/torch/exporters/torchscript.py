@@ -15,7 +15,8 @@ CARD = ExporterCard(
     accepts=(Form("hf", "fp32"), Form("hf", "bf16"), Form("hf", "fp16")),
     makes=Form("torchscript", "{precision}"),
     source="https://docs.pytorch.org/docs/stable/generated/torch.jit.trace.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    calls=("forward",),
+    modalities=("text", "image"),
 )
 
 

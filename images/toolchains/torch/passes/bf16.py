@@ -16,6 +16,7 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("hf", "bf16"),
     source="Kalamkar et al. 2019, A Study of BFLOAT16 for Deep Learning Training, https://arxiv.org/abs/1905.12322",
+    costs="bf16",
 )
 
 

@@ -18,6 +18,7 @@ CARD = PassCard(
     makes=Form("hf", "clustered"),
     source="Han, Mao & Dally 2016, Deep Compression, https://arxiv.org/abs/1510.00149; "
     "https://scikit-learn.org/stable/modules/generated/sklearn.cluster.KMeans.html",
+    costs="other",
     parameters={
         "clusters": Parameter(256, "values a tensor may have; 16 take 4 bits a weight", minimum=2, maximum=256)
     },

@@ -16,7 +16,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     source="Men et al. 2024, ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, "
     "https://arxiv.org/abs/2403.03853",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+    costs="other",
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
     parameters={
         "layers": Parameter(2, "how many to drop", minimum=1),
         "examples": Parameter(16, "training examples that influence is measured on", minimum=1),

@@ -16,7 +16,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     source="Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, https://arxiv.org/abs/1503.02531; "
     "Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    costs="other",
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={
         "student_layers": Parameter(0, "transformer layers of the student; 0: half of the teacher's", minimum=0),
         "student_depth": Parameter(1, "of a convolutional student, blocks a stage at most", minimum=1),

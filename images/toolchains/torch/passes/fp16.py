@@ -16,6 +16,7 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("hf", "fp16"),
     source="Micikevicius et al. 2018, Mixed Precision Training, https://arxiv.org/abs/1710.03740",
+    costs="fp16",
 )
 
 

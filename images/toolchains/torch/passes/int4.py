@@ -18,7 +18,9 @@ CARD = PassCard(
     makes=FORM,
     source="Dettmers and Zettlemoyer 2023, The case for 4-bit precision, https://arxiv.org/abs/2212.09720; "
     "https://docs.pytorch.org/ao/stable/api_reference/api_ref_quantization.html",
-    tasks=("text-generation",),
+    costs="int4",
+    calls=("generate",),
+    modalities=("text",),
     parameters=PARAMETERS,
 )
 

@@ -16,6 +16,7 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("hf", "int8"),
     source="https://docs.pytorch.org/docs/stable/quantization.html (dynamic quantization)",
+    costs="int8",
 )
 
 

@@ -20,7 +20,9 @@ CARD = PassCard(
     makes=Form("torch-export", "int8"),
     source="Jacob et al. 2018, Quantization and Training of Neural Networks, https://arxiv.org/abs/1712.05877; "
     "https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_ptq.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    costs="int8",
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={"examples": Parameter(64, "training rows to calibrate on", minimum=1)},
     needs_training_data=True,
 )

@@ -16,6 +16,7 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     source="Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, "
     "https://arxiv.org/abs/1506.02626; https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.prune.global_unstructured.html",
+    costs="other",
     parameters={
         "sparsity": Parameter(0.5, "share of the prunable weights that become zero", minimum=0.01, maximum=0.99),
         "scope": Parameter(

@@ -15,7 +15,9 @@ CARD = PassCard(
     summary="set weights that move towards zero in fine-tuning to zero, by PyTorch; formerly nn_pruning; no faster if dense",
     accepts=(Form("hf", "fp32"),),
     source="Sanh, Wolf & Rush 2020, Movement Pruning: Adaptive Sparsity by Fine-Tuning, https://arxiv.org/abs/2005.07683",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    costs="other",
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={
         "sparsity": Parameter(0.5, "share of each layer's weights that become zero", minimum=0.01, maximum=0.99),
         "epochs": Parameter(0.0, "passes over the training data; 0: 2, of a CNN 12", minimum=0),

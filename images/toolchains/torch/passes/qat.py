@@ -19,7 +19,9 @@ CARD = PassCard(
     makes=Form("onnx", "int8-static"),
     source="Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, "
     "https://arxiv.org/abs/1712.05877; https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_qat.html",
-    tasks=("token-classification", "text-classification", "image-classification"),
+    costs="int8",
+    calls=("forward",),
+    modalities=("text", "image"),
     parameters={
         "epochs": Parameter(0.0, "passes over the training data; 0: 1, of a CNN 2", minimum=0),
         "batch": Parameter(32, "examples a step", minimum=1),

@@ -19,7 +19,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     source="Fang et al. 2023, DepGraph: Towards Any Structural Pruning, https://arxiv.org/abs/2301.12900; "
     "Ma et al. 2023, LLM-Pruner, https://arxiv.org/abs/2305.11627; https://github.com/VainF/Torch-Pruning",
-    tasks=("text-generation", "token-classification", "text-classification", "image-classification"),
+    costs="other",
+    calls=("forward", "generate"),
+    modalities=("text", "image"),
     parameters={
         "ratio": Parameter(
             0.5, "share of every width that is removed; a language model wants less", minimum=0.01, maximum=0.95

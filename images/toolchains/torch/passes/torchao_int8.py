@@ -17,7 +17,9 @@ CARD = PassCard(
     accepts=(Form("hf", "fp32"),),
     makes=Form("hf", "torchao-int8"),
     source="https://huggingface.co/docs/transformers/quantization/torchao",
-    tasks=("text-generation", "token-classification", "text-classification"),
+    costs="int8",
+    calls=("forward", "generate"),
+    modalities=("text",),
     parameters={
         "activations": Parameter(
             "fp32", "int8: quantize them, too, at run time, for each token", choices=("fp32", "int8")

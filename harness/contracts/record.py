@@ -1,0 +1,147 @@
+"""What a runtime writes of one step, ``record.json``: a measurement, an evaluation, or why it did not take the model.
+
+Raw numbers only: statistics are the host's. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.contracts.machine import Machine
+
+VERSION = 1  #: a reader refuses another
+
+
+@dataclass(frozen=True)
+class LatencyRecord:
+    """What the timed loop saw, in order: of the calls after the warm-up the first, and from there every ``every``-th."""
+
+    nanoseconds: list[int]
+    every: int
+    calls: int
+    warmup_calls: int
+    ended_by: str  # "precision" or "budget"
+    pace_ns: list[float]  # quartiles of all looks at the processor's pace
+    noisy: str | None  # why the round is suspect by its own counters
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """Times of the parts of each request that was kept, nanoseconds."""
+
+    prefill_ns: list[int]
+    decode_ns: list[int]
+    encode_ns: list[int] | None = None  # of models with an encoder
+
+
+@dataclass(frozen=True)
+class PhaseRecord:
+    """One phase of a container's life."""
+
+    seconds: float
+    peak_rss_bytes: int | None  # None where the kernel's high-water mark can't be started anew
+
+
+@dataclass(frozen=True)
+class MemoryRecord:
+    """Host memory of the measuring process by the kernel's accounts, bytes."""
+
+    peak_rss_bytes: int
+    floor_bytes: int
+    anonymous_bytes: int | None
+    file_bytes: int | None
+    container_peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class VramRecord:
+    """Peak device memory above idle, bytes, or the reason why it is not known."""
+
+    peak_bytes: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class NoiseRecord:
+    """How quiet the machine was from the first to the last sample; shares are of all CPU time."""
+
+    steal_share: float
+    others_share: float
+    throttled: int
+    major_faults: int = 0
+    preempted: int = 0
+    load_before: float | None = None
+    clock_before_mhz: float | None = None
+    clock_after_mhz: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One round: an artifact timed in a runtime."""
+
+    machine: Machine
+    measured_at: str  # UTC, ISO 8601
+    phases: Mapping[str, PhaseRecord]
+    latency: LatencyRecord
+    calls_per_sample: int
+    generation: GenerationRecord | None
+    memory: MemoryRecord
+    vram: VramRecord
+    noise: NoiseRecord
+    steady_calls: int  # warm-up and samples
+    gpu_energy_j: float | None
+    arithmetic: str
+    weights_bytes: int
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """One metric over all examples, with its 95 % interval."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None  # None with fewer than two examples
+
+
+@dataclass(frozen=True)
+class FidelityRecord:
+    """How near the outputs come to those of the reference, over all positions that were compared."""
+
+    positions: int
+    top1_agreement: float
+    kl_divergence: float  # nats, mean
+    max_logit_difference: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The held-out examples, scored. ``tallies`` holds what each example adds to the sums that the metrics are functions of."""
+
+    machine: Machine
+    metrics: list[MetricRecord]  # the first is the main one
+    tallies: list[list[float]]  # [examples][k]
+    fidelity: FidelityRecord | None
+    seconds: float
+
+    @property
+    def examples(self) -> int:
+        """How many were scored."""
+        return len(self.tallies)
+
+
+@dataclass(frozen=True)
+class RuntimeRecord:
+    """The content of ``record.json``: exactly one of its three parts."""
+
+    measurement: Measurement | None = None
+    evaluation: Evaluation | None = None
+    unsupported: str | None = None  # why the runtime does not take the model
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse a record of nothing, of two things, or of another version."""
+        if sum(part is not None for part in (self.measurement, self.evaluation, self.unsupported)) != 1:
+            raise ValueError("expected one of measurement, evaluation and unsupported")
+        if self.version != VERSION:
+            raise ValueError(f"version: expected {VERSION}, got {self.version}")

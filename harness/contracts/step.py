@@ -1,0 +1,57 @@
+"""A step as it crosses into a container and back: ``step.json`` goes in, ``status.json`` comes out last.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = 1  #: of both files; a reader refuses another
+
+#: What a step may say of its own end. ``ok`` needs an output; all others need a reason.
+OUTCOMES = ("ok", "unsupported", "convert-failed", "oom-host", "oom-gpu", "crashed")
+
+#: Environment variables that numeric libraries take their number of threads from.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class MachineName:
+    """The machine a step is for: what a container can't find out by itself."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class StepDescription:
+    """The content of ``step.json``: what is to be done. Inputs are named on the command line."""
+
+    kind: str  # prepare, train, compress, export, measure, evaluate
+    spec: Mapping[str, Any]
+    seed: int
+    threads: int
+    machine: MachineName | None = None  # of steps that are measurements
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """The content of ``status.json``: how the step says it ended."""
+
+    status: str  # one of OUTCOMES
+    reason: str | None = None  # one line for the reader of the report; None where the status is ``ok``
+    seconds: float = 0.0
+    peak_rss_bytes: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)  # of the packages that were used
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse a status that is none, and a failure without its reason."""
+        if self.status not in OUTCOMES:
+            raise ValueError(f"status: expected one of {', '.join(OUTCOMES)}, got {self.status[:60]!r}")
+        if self.status != "ok" and not self.reason:
+            raise ValueError(f"reason: {self.status} needs one")

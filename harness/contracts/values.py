@@ -1,0 +1,114 @@
+"""Values that cross a container: dataclasses from JSON and back, refused by name where they are damaged.
+
+What a container wrote is data. It is read by type: an unknown field, a missing one or one of another type is told with its
+place, such as ``record.json: latency.nanoseconds[3]: expected int, got 'x'``. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+MAX_BYTES = 64 * 2**20  #: of a file that holds one value; a record with all its samples is below 1 MB
+MAX_DEPTH = 32
+
+
+class Damaged(ValueError):
+    """A value is not what its type says; the message names the file and the field."""
+
+
+def read(cls: type[T], file: Path) -> T:
+    """The value in a JSON file. Raises Damaged, also where the file is missing, too large or no JSON."""
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise Damaged(f"{file.name}: larger than {MAX_BYTES >> 20} MiB")
+        data = json.loads(file.read_bytes())
+    except OSError as error:
+        raise Damaged(f"{file.name}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise error if isinstance(error, Damaged) else Damaged(f"{file.name}: no JSON ({error})") from None
+    return parse(cls, data, file.name)
+
+
+def dump(value: Any) -> dict[str, Any]:
+    """A dataclass as data for JSON."""
+    return asdict(value)
+
+
+def parse(cls: type[T], data: Any, where: str) -> T:
+    """A value of type ``cls`` from data as JSON has it; ``where`` begins the message. Raises Damaged."""
+    return _read(cls, data, where, 0)  # type: ignore[no-any-return]
+
+
+def _read(wanted: Any, data: Any, where: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise Damaged(f"{where}: nested deeper than {MAX_DEPTH}")
+    if wanted is Any:
+        return data
+    if is_dataclass(wanted):
+        return _read_fields(wanted, data, where, depth)
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in (Union, types.UnionType):
+        return _read_union(arguments, data, where, depth)
+    if origin in (list, tuple):
+        return _read_sequence(origin, arguments, data, where, depth)
+    if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
+        _require(isinstance(data, dict), "a mapping", data, where)
+        return {key: _read(arguments[1], each, f"{where}: {key}", depth + 1) for key, each in data.items()}
+    if wanted is float:
+        _require(isinstance(data, (int, float)) and not isinstance(data, bool), "a number", data, where)
+        return float(data)
+    _require(isinstance(data, wanted) and (wanted is bool or not isinstance(data, bool)), wanted.__name__, data, where)
+    return data
+
+
+def _read_fields(cls: Any, data: Any, where: str, depth: int) -> Any:
+    _require(isinstance(data, dict), "a mapping", data, where)
+    hints = _hints(cls)
+    if unknown := sorted(data.keys() - hints.keys()):
+        raise Damaged(f"{where}: unknown field {unknown[0]!r}")
+    found = {}
+    for field in fields(cls):
+        if field.name in data:
+            found[field.name] = _read(hints[field.name], data[field.name], f"{where}: {field.name}", depth + 1)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise Damaged(f"{where}: the field {field.name!r} is missing")
+    try:
+        return cls(**found)
+    except ValueError as error:  # what a value says of itself in __post_init__
+        raise Damaged(f"{where}: {error}") from None
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _read_union(arguments: tuple[Any, ...], data: Any, where: str, depth: int) -> Any:
+    if data is None and type(None) in arguments:
+        return None
+    (wanted,) = (each for each in arguments if each is not type(None))  # the contracts have no other unions
+    return _read(wanted, data, where, depth)
+
+
+def _read_sequence(origin: Any, arguments: tuple[Any, ...], data: Any, where: str, depth: int) -> Any:
+    _require(isinstance(data, list), "a list", data, where)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        _require(len(data) == len(arguments), f"{len(arguments)} values", data, where)
+        pairs = list(zip(arguments, data, strict=True))
+    else:
+        pairs = [(arguments[0], each) for each in data]
+    return origin(_read(wanted, each, f"{where}[{i}]", depth + 1) for i, (wanted, each) in enumerate(pairs))
+
+
+def _require(holds: bool, wanted: str, data: Any, where: str) -> None:
+    if not holds:
+        text = repr(data)
+        raise Damaged(f"{where}: expected {wanted}, got {text if len(text) <= 60 else text[:59] + '…'}")
