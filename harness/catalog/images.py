@@ -10,7 +10,11 @@ from pathlib import Path
 
 from harness.errors import UsageError
 
-_BUILD_FILES = ("Dockerfile", "image.yaml")  # of an image's folder, besides its lock files: not part of its code
+_BUILD_FILES = (
+    "Dockerfile",
+    "image.yaml",
+    "system.sh",
+)  # of an image's folder, besides its lock files: not part of its code
 
 
 def hash_files(paths: Iterable[Path], root: Path) -> str:
@@ -117,9 +121,15 @@ class Image:
 
     @property
     def dockerfile(self) -> Path:
-        """Its own, else that of all images of its kind."""
+        """Its own, else that of all images."""
         own = self.path / "Dockerfile"
-        return own if own.exists() else self.path.parent / "Dockerfile"
+        return own if own.exists() else self.path.parent.parent / "Dockerfile"
+
+    @property
+    def system(self) -> Path | None:
+        """``system.sh``, which installs what it needs from its system, or None."""
+        own = self.path / "system.sh"
+        return own if own.exists() else None
 
     @property
     def modules(self) -> list[Path]:
@@ -136,4 +146,5 @@ class Image:
             raise UsageError(f"{self.requirements} is missing", f"harness lock {self.name}")
         root = self.path.parent.parent
         shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
+        shared += [self.system] if self.system else []
         return hash_files([self.requirements, self.dockerfile, root / "base", *shared], root)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.engines import registry
 from harness.errors import Exit, HarnessError, UsageError
 
 WORK = Path(".matrix")
@@ -24,8 +25,8 @@ _work_option = click.option(
     help="Where steps, wheels and environments are kept.",
 )  # fmt: skip
 _engine_option = click.option(
-    "--engine", default="auto", show_default=True, type=click.Choice(["auto", "docker", "venv", "host"]),
-    help="Where steps run. `auto` takes Docker if an engine answers, else virtual environments.",
+    "--engine", default="auto", show_default=True, type=click.Choice(registry.names()),
+    help="Where steps run. `auto` takes the first that answers.",
 )  # fmt: skip
 _out_option = click.option(
     "--out", default="reports", show_default=True, type=click.Path(path_type=Path, file_okay=False),

@@ -14,7 +14,7 @@ from harness import __version__, stats, tasks
 from harness.catalog import ROOT, Catalog
 from harness.collect import fidelity, zstd
 from harness.contracts import machine
-from harness.engines import Engine
+from harness.engines.contract import Engine
 from harness.matrix.plan import Plan, PlannedCell
 from harness.results import (
     Artifact,

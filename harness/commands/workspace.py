@@ -11,20 +11,22 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from harness import engines, results, sources
+from harness import results, sources
 from harness.catalog import Catalog, load_catalog
 from harness.collect.rows import Collector
-from harness.contracts import machine
-from harness.engines import Engine
+from harness.engines import registry
+from harness.engines.contract import Engine, devices_of, missing_somewhere
 from harness.errors import EnvironmentProblem, Exit, UsageError, did_you_mean
 from harness.matrix import load, source, spec
 from harness.matrix.expand import Cell, expand
-from harness.matrix.plan import Plan, Planner
+from harness.matrix.plan import Plan
+from harness.matrix.planner import Planner
 from harness.run import estimate, progress, selftest
 from harness.run.interrupt import Interrupted, Interrupts
 from harness.run.search import Choice, Passes, describe, search
 from harness.run.selection import selection
-from harness.run.stages import Run, missing_steps
+from harness.run.stages import Run, missing_steps, sites_of
+from harness.run.steps import hand_closure
 from harness.run.store import Store
 
 
@@ -49,14 +51,13 @@ class Workspace:
 
     def plan_of(self, matrix: spec.Matrix, wanted: Callable[[Cell], bool]) -> Plan:
         """The plan of a matrix in this workspace."""
-        devices = self.devices
         planner = Planner(
             matrix,
             self.catalog,
-            self.engine.name,
-            devices,
+            self.engine.isolation,
+            sites_of(self.engine),
             self._fingerprint,
-            "" if devices["cuda"] else "; ".join(machine.gpus()),
+            lambda parsed: (),
             {
                 cell: choice.record.reason if choice.passes is None else choice.passes
                 for cell, choice in self.choices.items()
@@ -67,7 +68,7 @@ class Workspace:
     @cached_property
     def devices(self) -> dict[str, str | None]:
         """Device name -> None where it can be used, or why not."""
-        return self.engine.devices()
+        return devices_of(self.engine.places())
 
     @cached_property
     def _fingerprint(self) -> Callable[[source.Source], str]:
@@ -98,7 +99,7 @@ def open_(
     """
     catalog = load_catalog()
     matrix = load.load(matrix_file, catalog)
-    chosen, reason = engines.choose(engine, work)
+    chosen, reason = registry.choose(engine, work)
     print(reason, file=sys.stderr, flush=True)
     if (allowed := os.cpu_count() or 1) < matrix.limits.cpus:
         problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but this machine has {allowed}"
@@ -211,7 +212,9 @@ def _summary(made: results.Results, out: Path) -> str:
 def _require_space(workspace: Workspace, pass_: Run) -> None:
     missing = missing_steps(pass_.plan, workspace.store)
     images = [workspace.catalog.images[name] for name in workspace.plan.images(step.key for step in missing)]
-    wanted = estimate.disk_mb(missing) + sum(image.disk_mb for image in images if workspace.engine.missing(image))
+    wanted = estimate.disk_mb(missing) + sum(
+        image.disk_mb for image in images if missing_somewhere(workspace.engine, image)
+    )
     free = shutil.disk_usage(workspace.store.root).free // 10**6
     if wanted > free:
         problem = f"the run needs about {wanted:,} MB, but the disk of {workspace.store.root} has {free:,} MB free"
@@ -235,6 +238,10 @@ def lay_out(workspace: Workspace, folder: Path) -> None:
     }
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "name another folder with --out")
+    image = workspace.catalog.image_of(workspace.catalog.runtimes[planned.cell.runtime], planned.cell.device)
+    if not missing_somewhere(workspace.engine, image):  # the container that is run by hand gets the code of now
+        for place in workspace.engine.places():
+            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, _say)
     for target, key in parts.items():
         output = workspace.store.output(key)
         if output is None:
@@ -249,16 +256,18 @@ def build_images(names: Sequence[str], work: Path, engine: str) -> None:
     for name in names:
         if name not in catalog.images:
             raise UsageError(f"there is no image {name!r}", did_you_mean(name, sorted(catalog.images)))
-    chosen, reason = engines.choose(engine, work)
+    chosen, reason = registry.choose(engine, work)
     print(reason, file=sys.stderr, flush=True)
     for name in names or sorted(catalog.images):
-        built = chosen.ensure(catalog.images[name], _say)
-        print(f"{name}: {built.reference}", file=sys.stderr, flush=True)
+        image = catalog.images[name]
+        for place in chosen.places():
+            built = chosen.refresh(image, hand_closure(catalog, image), place, _say)
+            print(f"{name}: {built.reference}", file=sys.stderr, flush=True)
 
 
 def test_itself(work: Path, engine: str, repeats: int, seed: int) -> results.SelfTest:
     """Run the self-test in a store that is this process's alone."""
-    chosen, reason = engines.choose(engine, work)
+    chosen, reason = registry.choose(engine, work)
     _say(reason)
     store = Store(work)
     lock = store.lock()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     from harness.catalog import Image
+    from harness.catalog.closure import Closure
+    from harness.contracts.machine import Machine
+    from harness.contracts.step import StepDescription
     from harness.engines.energy import EnergyReading
     from harness.engines.takeover import Bounds
     from harness.engines.transfer import Shelf
-    from harness.provision.code import Closure
 
 Say = Callable[[str], None]
 
@@ -41,12 +43,7 @@ class Place:
 
     name: str  # within its engine
     devices: Mapping[str, str | None]  # device name -> None where it can be used, or the reason why not
-    machine: Mapping[str, Any]  # what ``contracts.machine.describe`` says there
-
-    @property
-    def id(self) -> str:
-        """The machine's own id: what measurements belong to."""
-        return str(self.machine["host"])
+    machine: Machine  # what measurements belong to
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Job:
     key: str  # of the step
     built: Built
     code: Closure
-    description: Mapping[str, Any]  # the content of step.json
+    description: StepDescription  # the content of step.json
     inputs: Mapping[str, str]  # input name -> key of the step that made it
     shelf: Shelf  # what finished steps made, by key
     left: Path  # on this machine: an empty folder that takes what the step writes
@@ -97,6 +94,7 @@ class Engine(Protocol):
 
     name: str
     version: str | None
+    isolation: str  # how steps are kept apart: part of a measurement's key, for it changes what is measured
     caveats: tuple[str, ...]  # printed on every row this engine measures
 
     def places(self) -> Sequence[Place]:
@@ -111,14 +109,17 @@ class Engine(Protocol):
     def ensure(self, image: Image, place: Place, say: Say) -> Built:
         """Build what is missing. Raises BuildFailed with the log's tail, or EnvironmentProblem."""
 
-    def refresh(self, image: Image, place: Place, say: Say) -> Built:
-        """As ``ensure``, and what ``by_hand`` names has the code of now. Raises what ``ensure`` raises."""
+    def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
+        """As ``ensure``, and what ``by_hand`` names has this code. Raises what ``ensure`` raises."""
 
     def command(self, job: Job) -> str:
         """The command that a person can paste to repeat the job where it ran."""
 
-    def by_hand(self, built: Built, limits: Limits, runtime: str, device: str) -> str:
-        """The command that measures ``./artifact`` in a runtime, without the orchestrator, under the same limits."""
+    def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
+        """The command that measures ``./artifact`` in a runtime, without the orchestrator, under the same limits.
+
+        ``code`` is all that the image may need; ``refresh`` puts it where the command finds it.
+        """
 
     def run(self, job: Job, on_line: Say) -> Outcome:
         """Run to the end, log to ``job.log``, hand every line to ``on_line``. Returns also after ``kill``.

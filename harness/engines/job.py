@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.contracts.step import THREAD_VARIABLES
 from harness.engines.contract import Job, Limits, Say
 from harness.engines.energy import PackageEnergy
+from harness.provision.contexts import MODULES
 
 if TYPE_CHECKING:
     from harness.catalog import Image
 
-#: What runs inside, by kind of image; also the ENTRYPOINT of what is run by hand.
-MODULES = {"runtimes": "harness.worker", "toolchains": "harness.toolchain"}
 #: The folder for temporary files, within the step's own: conversions write copies of their models there.
 SCRATCH = "tmp"
 #: Bytes of a line that are handed on; the rest of a longer one is in the log only.
@@ -44,6 +44,11 @@ def cpu_set(count: int) -> str:
     """The first ``count`` of the processors that this process may use, as a list such as ``0,1``."""
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return ",".join(str(cpu) for cpu in list(allowed)[:count])
+
+
+def thread_variables(count: int) -> dict[str, str]:
+    """The environment variables that numeric libraries take their number of threads from."""
+    return dict.fromkeys(THREAD_VARIABLES, str(count))
 
 
 def metered(job: Job, on_line: Say) -> tuple[PackageEnergy | None, Say]:
@@ -156,4 +161,3 @@ class Running:
         """End it because its time is up."""
         self.timed_out = True
         self.kill()
-

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,20 +19,30 @@ from time import perf_counter
 from typing import IO
 
 from harness.catalog import Image
-from harness.contracts import machine
+from harness.catalog.closure import Closure
+from harness.contracts import machine, values
 from harness.contracts.files import write_json
-from harness.contracts.threads import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
-from harness.engines.job import SCRATCH, Running, arguments, cpu_set, hand_options, keep_log, metered, module
+from harness.engines.job import (
+    SCRATCH,
+    Running,
+    arguments,
+    cpu_set,
+    hand_options,
+    keep_log,
+    metered,
+    module,
+    thread_variables,
+)
 from harness.engines.transfer import SharedDisk
-from harness.provision.code import Closure, CodeRoom, compile_by, portable
+from harness.provision.code import CodeRoom, compile_by
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 GRACE_S = 5.0
 
 
-class ProcessEngine:
+class ProcessEngine(ABC):
     """Every job as a process group of its own.
 
     ``Built.reference`` is the path of the interpreter; the code that it runs is a copy below ``work/code``, so that an edit of
@@ -55,13 +66,13 @@ class ProcessEngine:
         """This machine; ``cuda`` needs NVIDIA's kernel driver."""
         return (self._place,)
 
-    def refresh(self, image: Image, place: Place, say: Say) -> Built:
-        """As ``ensure``: ``by_hand`` lays out the code of now by itself."""
-        return self.ensure(image, place, say)
-
+    @abstractmethod
     def ensure(self, image: Image, place: Place, say: Say) -> Built:
         """The interpreter for an image."""
-        raise NotImplementedError
+
+    def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
+        """As ``ensure``: ``by_hand`` lays the code out by itself."""
+        return self.ensure(image, place, say)
 
     def command(self, job: Job) -> str:
         """``env -i NAME=VALUE ... taskset ... python -m harness.worker --step ...``."""
@@ -70,7 +81,7 @@ class ProcessEngine:
 
     def run(self, job: Job, on_line: Say) -> Outcome:
         """Run to the end; whatever the job started ends with it."""
-        write_json(job.left / "step.json", dict(job.description))
+        write_json(job.left / "step.json", values.dump(job.description))
         (job.left / SCRATCH).mkdir()
         meter, on_line = metered(job, on_line)
         words, variables = self._words(job), self._variables(job)
@@ -117,10 +128,10 @@ class ProcessEngine:
         """The folder with this code, compiled by the interpreter that runs it."""
         return self._code.lay_out(code, _python(built), compile_by(built.reference))
 
-    def by_hand(self, built: Built, limits: Limits, runtime: str, device: str) -> str:
+    def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         """The interpreter of the environment with the image's code, on ``./artifact``."""
-        code = self._laid(portable(built.image), built)
-        variables = {"PYTHONPATH": str(code), "MATRIX_IMAGE_DIR": str(code / "image"), **thread_variables(limits.cpus)}
+        laid = self._laid(code, built)
+        variables = {"PYTHONPATH": str(laid), "MATRIX_IMAGE_DIR": str(laid / "image"), **thread_variables(limits.cpus)}
         words = [*_pinned(limits), built.reference, "-m", module(built.image), "artifact"]
         words += hand_options(limits, runtime, device)
         return shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), *words])

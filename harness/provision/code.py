@@ -10,11 +10,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.catalog import CODE, PACKAGE, Image
+from harness.catalog.closure import Closure
 from harness.contracts.files import write_json
 from harness.errors import EnvironmentProblem
 
@@ -22,44 +21,6 @@ CACHE = "__pycache__"
 
 #: Compiles all Python files below a folder for the interpreter that will run them.
 Compiler = Callable[[Path], None]
-
-
-@dataclass(frozen=True)
-class Closure:
-    """The files that a step runs: target path, such as ``harness/worker/measure.py`` or ``image/adapter.py``, to source."""
-
-    files: Mapping[str, Path]
-    hash: str
-
-    @classmethod
-    def of(cls, files: Mapping[str, Path]) -> Closure:
-        """The closure of these files; its hash is over their target paths and bytes. Raises OSError."""
-        digest = hashlib.sha256()
-        for target in sorted(files):
-            digest.update(target.encode() + b"\0" + hashlib.sha256(files[target].read_bytes()).digest())
-        return cls(dict(files), digest.hexdigest())
-
-    def write(self, folder: Path) -> None:
-        """Copy the files into ``folder``, with plain permissions whatever the umask of the checkout was. Raises OSError."""
-        for target, source in self.files.items():
-            file = folder / target
-            file.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, file)
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def portable(image: Image) -> Closure:
-    """All code that an image may need: what one container, run by hand, carries."""
-    files = {f"harness/{name}": path for part in CODE[image.kind] for name, path in _below(PACKAGE / part, PACKAGE)}
-    files |= {f"image/{name}": path for part in image.code for name, path in _below(part, image.path)}
-    return Closure.of(files)
-
-
-def _below(part: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(part.rglob("*")) if part.is_dir() else (part,):
-        if path.is_file() and CACHE not in path.parts:
-            yield path.relative_to(root).as_posix(), path
 
 
 class CodeRoom:
@@ -84,9 +45,8 @@ class CodeRoom:
 
     def _make(self, target: Path, closure: Closure, compile_: Compiler) -> None:
         partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(target, ignore_errors=True)
-        partial.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         closure.write(partial)
         compile_(partial)
         for file in partial.rglob("*"):
@@ -96,7 +56,8 @@ class CodeRoom:
         partial.rename(target)
         if not _is(target, closure):
             raise EnvironmentProblem(
-                "the code of the harness or of an image was changed after the plan was made", "run the same command again"
+                "the code of the harness or of an image was changed after the plan was made",
+                "run the same command again",
             )
 
 
@@ -109,9 +70,7 @@ def _is(folder: Path, closure: Closure) -> bool:
     try:
         sealed = json.loads(_seal(folder).read_bytes())
         sources = {name: path for name, path in _plain(folder) if CACHE not in path.parts}
-        return bool(sources.keys() == closure.files.keys()) and (
-            Closure.of(sources).hash == closure.hash and _hashes(folder) == sealed
-        )
+        return bool(_hashes(folder) == sealed) and Closure(sources).hash == closure.hash
     except (OSError, ValueError):
         return False
 

@@ -39,7 +39,8 @@ def endpoint() -> str:
     except (OSError, ValueError, KeyError, TypeError):
         where = "DOCKER_CONTEXT" if asked else str(home / "config.json")
         raise EnvironmentProblem(
-            f"{where} names the context {name!r}, which docker does not have", "docker context ls shows those that there are"
+            f"{where} names the context {name!r}, which docker does not have",
+            "docker context ls shows those that there are",
         ) from None
 
 

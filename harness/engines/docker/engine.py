@@ -8,7 +8,7 @@ import shlex
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter, time
@@ -17,16 +17,26 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from harness.catalog import Image
-from harness.contracts import machine
+from harness.catalog.closure import Closure
+from harness.contracts import machine, values
 from harness.contracts.files import write_json
-from harness.contracts.threads import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import client as connect
-from harness.engines.job import SCRATCH, Running, arguments, cpu_set, hand_options, keep_log, metered, module
+from harness.engines.job import (
+    SCRATCH,
+    Running,
+    arguments,
+    cpu_set,
+    hand_options,
+    keep_log,
+    metered,
+    module,
+    thread_variables,
+)
 from harness.engines.transfer import SharedDisk
 from harness.errors import EnvironmentProblem
 from harness.provision.code import CodeRoom, compile_here
-from harness.provision.images import LABEL, ImageBuilder, reference
+from harness.provision.images import LABEL, ImageBuilder, hand_reference, reference
 from harness.provision.wheels import IMAGE_PYTHON
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ class DockerEngine:
     """Every job in a container of its own."""
 
     name = "docker"
+    isolation = "container"
     caveats: tuple[str, ...] = ()
 
     def __init__(self, work: Path, host: str, version: str | None) -> None:
@@ -78,7 +89,7 @@ class DockerEngine:
         return (self._place,)
 
     def missing(self, image: Image, place: Place) -> bool:
-        """Whether no image with exactly these sources is there."""
+        """Whether exactly this environment is not there."""
         return self._builder.find(image) is None
 
     def fetch(self, image: Image, place: Place, say: Say) -> None:
@@ -89,9 +100,11 @@ class DockerEngine:
         """Build the base and the image where they are missing."""
         return Built(image, reference(image), self._builder.ensure(image, say))
 
-    def refresh(self, image: Image, place: Place, say: Say) -> Built:
-        """Build the image where it is missing."""
-        return self.ensure(image, place, say)
+    def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
+        """Build the image where it is missing, and the one to be run by hand where its code is another."""
+        built = self.ensure(image, place, say)
+        self._builder.ensure_hand(image, code, say)
+        return built
 
     def _devices(self) -> dict[str, str | None]:
         """``cuda`` needs NVIDIA's container toolkit in the engine, and a driver."""
@@ -109,11 +122,11 @@ class DockerEngine:
         start = [*self._docker_run(job.limits, job.device), *variables, *volumes, "--entrypoint", "python"]
         return shlex.join([*start, job.built.reference, *_entry(job)[1:], *_arguments(job)])
 
-    def by_hand(self, built: Built, limits: Limits, runtime: str, device: str) -> str:
+    def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
         options = ["/artifact", *hand_options(limits, runtime, device)]
         start = shlex.join(self._docker_run(limits, device))
-        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([built.reference, *options])}'
+        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([hand_reference(built.image), *options])}'
 
     def _docker_run(self, limits: Limits, device: str) -> list[str]:
         memory = str(limits.memory_bytes)
@@ -170,7 +183,7 @@ class DockerEngine:
 
     def _lay_out(self, job: Job) -> None:
         """The step's folder, which belongs to the container's user, and its description, which does not."""
-        write_json(_described(job), dict(job.description))
+        write_json(_described(job), values.dump(job.description))
         _described(job).chmod(0o644)
         (job.left / SCRATCH).mkdir()
         _hand_over(job.left, self._user())

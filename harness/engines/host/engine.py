@@ -16,6 +16,7 @@ class HostEngine(ProcessEngine):
     """Runs steps with what is installed beside the harness; installs nothing."""
 
     name = "host"
+    isolation = "host"
     caveats: tuple[str, ...] = (
         "host engine: no memory limit, no isolation from the machine or the network",
         "host engine: package versions are those of the current environment, not the image's lock file",

@@ -23,6 +23,7 @@ class VenvEngine(ProcessEngine):
     """Virtual environments below ``work/envs``, named by what they depend on."""
 
     name = "venv"
+    isolation = "venv"
     caveats: tuple[str, ...] = (
         "venv engine: no memory limit, no isolation from the machine or the network",
         "venv engine: environments share files by hard links, so mapped libraries may be warm in the page cache",
