@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.catalog import places
 from harness.errors import UsageError
 
-_BUILD_FILES = ("Dockerfile", "image.yaml", "__pycache__")  # of an image's folder, besides lock files: not its code
+_BUILD_FILES = ("Dockerfile", "image.yaml", "system.sh", "__pycache__")  # of an image's folder, besides lock files: not its code
 
 
 def hash_files(paths: Iterable[Path], *roots: Path) -> str:
@@ -131,9 +131,15 @@ class Image:
 
     @property
     def dockerfile(self) -> Path:
-        """Its own, else that of all images of its kind."""
+        """Its own, else that of all images."""
         own = self.path / "Dockerfile"
-        return own if own.exists() else places.shared(self.root, self.kind, "Dockerfile")
+        return own if own.exists() else places.shared(self.root, "Dockerfile")
+
+    @property
+    def system(self) -> Path | None:
+        """``system.sh``, which installs what it needs from its system, or None."""
+        own = self.path / "system.sh"
+        return own if own.exists() else None
 
     @property
     def root(self) -> Path:
@@ -159,6 +165,7 @@ class Image:
         if not self.requirements.exists():
             raise UsageError(f"{self.requirements} is missing", f"harness lock {self.name}")
         shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
+        shared += [self.system] if self.system else []
         roots = [self.root, places.images(), *(source.path.parents[1] for source in self.compiled)]
         roots += [self.layer.path.parents[1]] if self.layer else []
         return hash_files([self.requirements, self.dockerfile, self.base, *shared], *roots)

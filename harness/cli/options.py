@@ -15,7 +15,6 @@ Command = Callable[..., Any]
 
 WORK = Path(".matrix")
 MATRIX = Path("matrix.yaml")
-ENGINES = ("auto", "docker", "venv", "host")
 
 _matrix_option = click.option(
     "--matrix", "-m", "matrix", default=MATRIX, show_default=True, type=click.Path(path_type=Path),
@@ -26,8 +25,8 @@ work = click.option(
     help="Where steps, wheels and environments are kept.",
 )  # fmt: skip
 engine = click.option(
-    "--engine", default="auto", show_default=True, type=click.Choice(ENGINES),
-    help="Where steps run. `auto` takes Docker if an engine answers, else virtual environments.",
+    "--engine", default="auto", show_default=True, metavar="NAME",
+    help="Where steps run: docker, venv, host, or a plug-in's. `auto` takes the first that answers.",
 )  # fmt: skip
 images = click.option(
     "--images", multiple=True, metavar="DIR", envvar="MATRIX_IMAGES", show_envvar=True,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.commands.workspace import Workspace
+from harness.commands.workspace import Workspace, say
+from harness.engines.contract import missing_somewhere
 from harness.errors import UsageError
+from harness.run.steps import hand_closure
 
 
 def lay_out(workspace: Workspace, folder: Path) -> None:
@@ -23,6 +25,10 @@ def lay_out(workspace: Workspace, folder: Path) -> None:
     }
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "name another folder with --out")
+    image = workspace.catalog.image_of(workspace.catalog.runtimes[planned.cell.runtime], planned.cell.device)
+    if not missing_somewhere(workspace.engine, image):  # the container that is run by hand gets the code of now
+        for place in workspace.engine.places():
+            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, say)
     for target, key in parts.items():
         output = workspace.store.output(key)
         if output is None:

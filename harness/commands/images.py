@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import engines
 from harness.catalog import plugins
 from harness.commands.workspace import say
+from harness.engines import registry
 from harness.errors import UsageError, did_you_mean
+from harness.run.steps import hand_closure
 
 
 def build(names: Sequence[str], work: Path, engine: str, images: Sequence[Path] = ()) -> None:
@@ -20,8 +21,10 @@ def build(names: Sequence[str], work: Path, engine: str, images: Sequence[Path] 
     for name in names:
         if name not in catalog.images:
             raise UsageError(f"there is no image {name!r}", did_you_mean(name, sorted(catalog.images)))
-    chosen, reason = engines.choose(engine, work)
+    chosen, reason = registry.choose(engine, work)
     say(reason)
     for name in names or sorted(catalog.images):
-        built = chosen.ensure(catalog.images[name], say)
-        say(f"{name}: {built.reference}")
+        image = catalog.images[name]
+        for place in chosen.places():
+            built = chosen.refresh(image, hand_closure(catalog, image), place, say)
+            say(f"{name}: {built.reference}")

@@ -11,6 +11,7 @@ from harness import results
 from harness.collect import keep
 from harness.collect.rows import Collector
 from harness.commands.workspace import Workspace
+from harness.engines.contract import missing_somewhere
 from harness.errors import EnvironmentProblem, Exit, UsageError
 from harness.matrix import spec
 from harness.matrix.expand import Cell, expand
@@ -63,8 +64,6 @@ def _earlier(workspace: Workspace, force: bool) -> results.Results | None:
     file = workspace.out / "results.json"
     before = results.read(file)
     if before is None:
-        if file.exists() and not force:
-            raise UsageError(f"{file} cannot be read: it would be lost", _WAYS_OUT)
         return None
     cells = expand(workspace.matrix)
     ids, picked = {cell.id for cell in cells}, {cell.id for cell in cells if workspace.wanted(cell)}
@@ -154,6 +153,7 @@ def _collect(workspace: Workspace, pass_: Run) -> results.Results:
         workspace.engine_reason,
         workspace.store,
         pass_.failures,
+        workspace.here,
         {cell: choice.record for cell, choice in workspace.choices.items()},
     )
     return collector.results(workspace.matrix_file.read_text("utf-8"))
@@ -172,7 +172,9 @@ def _summary(made: results.Results, out: Path) -> str:
 def _require_space(workspace: Workspace, pass_: Run) -> None:
     missing = missing_steps(pass_.plan, workspace.store)
     images = [workspace.catalog.images[name] for name in workspace.plan.images(step.key for step in missing)]
-    wanted = estimate.disk_mb(missing) + sum(image.disk_mb for image in images if workspace.engine.missing(image))
+    wanted = estimate.disk_mb(missing) + sum(
+        image.disk_mb for image in images if missing_somewhere(workspace.engine, image)
+    )
     free = shutil.disk_usage(workspace.store.root).free // 10**6
     if wanted > free:
         problem = f"the run needs about {wanted:,} MB, but the disk of {workspace.store.root} has {free:,} MB free"

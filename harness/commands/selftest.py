@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import engines, results
+from harness import results
 from harness.catalog import plugins
-from harness.commands.workspace import say
+from harness.commands.workspace import options_of, say
+from harness.engines import registry
 from harness.run import selftest
 from harness.run.store import Store
 
@@ -19,7 +20,7 @@ def run(
 
     Raises EnvironmentProblem where the engine cannot be used, UsageError where another process has the store.
     """
-    chosen, reason = engines.choose(engine, work)
+    chosen, reason = registry.choose(engine, work, options_of(machine))
     say(reason)
     store = Store(work)
     lock = store.lock()

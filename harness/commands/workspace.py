@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from harness import engines, sources
+from harness import sources
 from harness.catalog import Catalog, plugins
-from harness.contracts import machine
-from harness.engines import Engine
+from harness.contracts.machine import Machine
+from harness.engines import registry
+from harness.engines.contract import Engine, devices_of
 from harness.errors import EnvironmentProblem
 from harness.matrix import load, source, spec
 from harness.matrix.expand import Cell, expand
-from harness.matrix.plan import Plan, Planner
+from harness.matrix.plan import Plan
+from harness.matrix.planner import Planner
 from harness.run import progress
 from harness.run.interrupt import Interrupts
 from harness.run.search import Choice
 from harness.run.selection import selection
-from harness.run.stages import Run
+from harness.run.stages import Run, sites_of
 from harness.run.store import Store
 
 
@@ -37,7 +39,6 @@ class Workspace:
     store: Store
     out: Path
     wanted: Callable[[Cell], bool]
-    machine: str | None = None  # the name that the user gives this machine
     choices: dict[str, Choice] = field(default_factory=dict)  # by cell, of what was searched for
 
     @cached_property
@@ -47,14 +48,13 @@ class Workspace:
 
     def plan_of(self, matrix: spec.Matrix, wanted: Callable[[Cell], bool]) -> Plan:
         """The plan of a matrix in this workspace."""
-        devices = self.devices
         planner = Planner(
             matrix,
             self.catalog,
-            self.engine.name,
-            devices,
+            self.engine.isolation,
+            sites_of(self.engine),
             self._fingerprint,
-            "" if devices["cuda"] else "; ".join(machine.gpus()),
+            lambda parsed: (),
             {
                 cell: choice.record.reason if choice.passes is None else choice.passes
                 for cell, choice in self.choices.items()
@@ -63,15 +63,21 @@ class Workspace:
         return planner.plan(wanted)
 
     @cached_property
+    def here(self) -> Machine:
+        """The machine that collects: of an engine with several, its first."""
+        return self.engine.places()[0].machine
+
+    @cached_property
     def devices(self) -> dict[str, str | None]:
         """Device name -> None where it can be used, or why not."""
-        return self.engine.devices()
+        return devices_of(self.engine.places())
 
     @cached_property
     def _fingerprint(self) -> Callable[[source.Source], str]:
         """A large folder is hashed once, not once a cell."""
         base = self.matrix_file.resolve().parent
-        return cache(lambda parsed: sources.fingerprint(parsed, base))
+        most = self.matrix.limits.source
+        return cache(lambda parsed: sources.fingerprint(parsed, base, most))
 
     def run_over(self, plan: Plan, display: progress.Progress, interrupts: Interrupts) -> Run:
         """A run that has not begun."""
@@ -99,13 +105,18 @@ def open_(
     """
     catalog = plugins.load(images)
     matrix = load.load(matrix_file, catalog)
-    chosen, reason = engines.choose(engine, work)
+    chosen, reason = registry.choose(engine, work, options_of(machine))
     say(reason)
     if (allowed := os.cpu_count() or 1) < matrix.limits.cpus:
         problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but this machine has {allowed}"
         raise EnvironmentProblem(problem, f"set limits: {{cpus: {allowed}}}")
     picked = selection(expand(matrix), only, skip, cells, out if failed else None)
-    return Workspace(matrix_file, matrix, catalog, chosen, reason, Store(work), out, picked, machine)
+    return Workspace(matrix_file, matrix, catalog, chosen, reason, Store(work), out, picked)
+
+
+def options_of(machine: str | None) -> dict[str, str]:
+    """What an engine is opened with: the name that the user gives this machine."""
+    return {"machine": machine} if machine else {}
 
 
 def say(line: str) -> None:
