@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from harness.matrix.plan import Step
-from harness.run.store import Entry, Store
+from harness.run.store import Store
 
 #: Seconds and megabytes of a step of which nothing is known yet, by kind; measured on two cores with the default matrix.
 _DEFAULTS = {
@@ -32,9 +32,8 @@ class History:
     def of(cls, store: Store) -> History:
         """Read the receipts of a store."""
         found: dict[tuple[str, str | None], list[float]] = defaultdict(list)
-        for file in store.root.glob("steps/??/*/receipt.json"):
-            if receipt := Entry(file.parent).receipt:
-                found[receipt["kind"], receipt["image"]].append(receipt["seconds"])
+        for receipt in store.receipts():
+            found[receipt.kind, receipt.image].append(receipt.seconds)
         return cls(dict(found))
 
     def estimate(self, step: Step) -> tuple[float, bool]:

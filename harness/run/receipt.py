@@ -25,9 +25,13 @@ class Receipt:
     kind: str
     title: str
     seconds: float
-    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of every file that is read later, by its relative name
+    files: Mapping[str, str] = field(
+        default_factory=dict
+    )  # SHA-256 of every file that is read later, by its relative name
     image: str | None = None  # None: made by the orchestrator
     engine: str | None = None
+    place: str | None = None  # of the engine
+    machine: str | None = None  # id of the place's machine
     command: str | None = None  # repeats the step
     by_hand: str | None = None  # measures the artifact in the runtime, without the orchestrator
     reference: str | None = None  # what a person types for the image or the environment

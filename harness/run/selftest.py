@@ -22,7 +22,9 @@ import numpy as np
 from harness import stats, tasks
 from harness.catalog import PACKAGE, Catalog, Runtime, hash_files
 from harness.contracts import values
-from harness.contracts.step import MachineName, StepDescription
+from harness.contracts.files import write_json
+from harness.contracts.record import Measurement, RuntimeRecord
+from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.engines import takeover
 from harness.engines.contract import Built, Engine, Job, Limits, Place
 from harness.engines.takeover import Bounds
@@ -31,7 +33,7 @@ from harness.errors import EnvironmentProblem
 from harness.matrix.keys import runtime_code
 from harness.results import Check, SelfTest
 from harness.run import rounds
-from harness.run.store import Entry, Store, write_json
+from harness.run.store import OUT, RECORD, STATUS, Store
 
 FILE, UNFINISHED = "selftest.json", "selftest-unfinished.json"
 
@@ -80,7 +82,7 @@ class _Bench:
         self._artifacts[name] = place
         return name
 
-    def measure(self, name: str) -> Mapping[str, Any]:
+    def measure(self, name: str) -> Measurement:
         """The record of one round. Raises EnvironmentProblem where the container fails."""
         self.count += 1
         runtime = "null" if name == "null" else "known"
@@ -105,17 +107,20 @@ class _Bench:
         )
         try:
             self.engine.run(job, lambda line: None)
-            takeover.take_file(left, "status.json", folder / "status.json", job.bounds.status_bytes)
-            takeover.take_tree(left, "out", folder / "out", job.bounds)
+            takeover.take_file(left, STATUS, folder / STATUS, job.bounds.status_bytes)
+            takeover.take_tree(left, OUT, folder / OUT, job.bounds)
         finally:
             takeover.remove(left.parent)
-        entry = Entry(folder)
-        if entry.status.get("status") != "ok":
-            reason = entry.status.get("reason", "it said nothing")
+        try:
+            status = values.read(StepStatus, folder / STATUS)
+            found = values.read(RuntimeRecord, folder / OUT / RECORD).measurement if status.status == "ok" else None
+            reason = status.reason or "it left no measurement"
+        except values.Damaged as damage:
+            found, reason = None, str(damage)
+        if found is None:
             raise EnvironmentProblem(f"the self-test's own container failed: {reason}", f"its log: {job.log}")
-        record = entry.record()
         shutil.rmtree(folder)
-        return record
+        return found
 
 
 @dataclass
@@ -125,7 +130,7 @@ class _Progress:
     file: Path
     of: Mapping[str, Any]  # what must be the same for it to go on
     repeats: list[Mapping[str, Any]] = field(default_factory=list)
-    seen: list[Mapping[str, Any]] = field(default_factory=list)  # the paces of all rounds, as records hold them
+    seen: list[float] = field(default_factory=list)  # the pace of every round, nanoseconds
 
     @classmethod
     def resume(cls, file: Path, of: Mapping[str, Any]) -> _Progress:
@@ -136,9 +141,9 @@ class _Progress:
             found = {}
         return cls(**found | {"file": file}) if found.get("of") == of else cls(file, of)
 
-    def see(self, record: Mapping[str, Any]) -> None:
+    def see(self, record: Measurement) -> None:
         """Take note of a round's pace."""
-        self.seen.append({"latency": {"pace_ns": record["latency"]["pace_ns"]}})
+        self.seen.append(rounds.pace(record))
 
     def add(self, repeat: Mapping[str, Any]) -> None:
         """Keep what a repeat came to."""
@@ -234,7 +239,7 @@ def _repeat(
     bench: _Bench, names: Iterable[str], draw: random.Random, progress: _Progress
 ) -> tuple[dict[str, list[float]], list[int]]:
     """The round medians that count of each artifact, measured as the cells of one matrix, and how many rounds each took."""
-    records: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
+    records: dict[str, list[Measurement]] = {name: [] for name in names}
     for number in range(ROUNDS + EXTRA_ROUNDS):
         judge = rounds.Judge(rounds.quiet_pace(progress.seen))
         order = [name for name in records if number < ROUNDS or judge.unsure(records[name], ROUNDS, _spread(name))]
@@ -256,10 +261,10 @@ def _spread(name: str) -> float:
 def _memory(bench: _Bench, say: Callable[[str], None]) -> Iterable[Check]:
     say("memory")
     record = bench.measure(bench.artifact("empty", 1))
-    plain = record["memory"]["peak_rss_bytes"]
+    plain = record.memory.peak_rss_bytes
     for memory, wanted in (("held", _BYTES), ("spike", _BYTES), ("mapped", _BYTES), ("reserved", 0)):
         record = bench.measure(bench.artifact(memory, 1, memory))
-        found = record["memory"]["peak_rss_bytes"] - plain
+        found = record.memory.peak_rss_bytes - plain
         yield Check(
             name=f"{_BYTES >> 20} MiB {_WAYS[memory]}: peak above the program's own",
             wanted=f"{wanted / 2**20:.0f} MiB ± {_MEMORY_LIMIT * _BYTES / 2**20:.0f}",
@@ -280,7 +285,7 @@ def _overhead(bench: _Bench, say: Callable[[str], None]) -> Check:
     say("overhead")
     bench.artifact("null", 1)
     records = [bench.measure("null") for _ in range(ROUNDS)]
-    judge = rounds.Judge(rounds.quiet_pace(records))
+    judge = rounds.Judge(rounds.quiet_pace(map(rounds.pace, records)))
     microseconds = statistics.median(judge.medians(records, ROUNDS, paced=True)) / 1e3
     return Check(
         name="the harness's own cost of a call",

@@ -11,10 +11,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness import sources, tasks
 from harness.catalog import Catalog, Image, Runtime, Tool
@@ -30,9 +29,8 @@ from harness.matrix.keys import hand_code
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.results import Status
 from harness.run.interrupt import Interrupted, Interrupts
-from harness.run.store import Entry, Store
-
-STATUS, OUT = "status.json", "out"
+from harness.run.receipt import Energy, Receipt
+from harness.run.store import OUT, STATUS, Store, log_tail
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]
@@ -114,9 +112,10 @@ class Maker:
         except HarnessError as error:
             reason = " ".join(error.problem.split()) + (f"; {error.cure}" if error.cure else "")
             failure = Failure(Status.CONVERT_FAILED, reason, str(error), step.title)
-            self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, _receipt(step))
+            self.store.reject(step.key, folder, failure.status, failure.reason, _receipt(step))
             return failure
-        self.store.publish(step.key, folder, {**_receipt(step), "seconds": time.monotonic() - start, "facts": facts})
+        receipt = replace(_receipt(step), seconds=time.monotonic() - start, facts=facts)
+        self.store.publish(step.key, folder, receipt)
         return None
 
     def _in_engine(self, step: Step, given: Mapping[str, str], place: Place) -> Failure | None:
@@ -134,14 +133,17 @@ class Maker:
                 failure = self._take(step, job, outcome, folder)
             except takeover.Refused as found:
                 self.interrupts.check_killed()
-                receipt = _receipt(step) | {"engine": self.engine.name, "place": place.name}
-                failure = Failure(Status.CRASHED, f"{step.kind}: {found}", Entry(folder).log_tail(), step.title)
+                receipt = replace(_receipt(step), engine=self.engine.name, place=place.name)
+                failure = Failure(Status.CRASHED, f"{step.kind}: {found}", log_tail(folder), step.title)
         finally:
             takeover.remove(left.parent)
         if failure is None:
-            self.store.publish(step.key, folder, receipt)
-        else:
-            self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, receipt)
+            try:
+                self.store.publish(step.key, folder, receipt)
+            except values.Damaged as damage:  # it said "ok" and left something else
+                failure = Failure(Status.CRASHED, f"{step.kind}: {damage}", log_tail(folder), step.title)
+        if failure is not None:
+            self.store.reject(step.key, folder, failure.status, failure.reason, receipt)
         return failure
 
     def _job(self, step: Step, given: Mapping[str, str], place: Place, left: Path, folder: Path) -> Job:
@@ -183,27 +185,26 @@ class Maker:
         if status is not None and status.status == Status.OK:
             takeover.take_tree(job.left, OUT, folder / OUT, self.bounds)
             return None
-        return _why(status, outcome, step, Entry(folder).log_tail())
+        return _why(status, outcome, step, log_tail(folder))
 
-    def _engine_receipt(self, step: Step, job: Job, outcome: Outcome) -> dict[str, Any]:
-        built = job.built
-        receipt = _receipt(step) | {
-            "engine": self.engine.name,
-            "place": job.place.name,
-            "machine": job.place.machine.id,
-            "command": self.engine.command(job),
-            "reference": built.reference,
-            "digest": built.digest,
-            "environment_hash": built.image.environment_hash,
-            "code_hash": job.code.hash,
-            "seconds": outcome.seconds,
-            "exit_code": outcome.exit_code,
-        }
-        if outcome.energy:
-            receipt["package_energy"] = {"joules": outcome.energy.joules, "reason": outcome.energy.reason}
-        if runtime := step.spec.get("runtime"):
-            receipt["by_hand"] = self.engine.by_hand(built, self.hand(built.image), job.limits, runtime, step.device)
-        return receipt
+    def _engine_receipt(self, step: Step, job: Job, outcome: Outcome) -> Receipt:
+        built, runtime = job.built, step.spec.get("runtime")
+        hand = self.engine.by_hand(built, self.hand(built.image), job.limits, runtime, step.device) if runtime else None
+        return replace(
+            _receipt(step),
+            engine=self.engine.name,
+            place=job.place.name,
+            machine=job.place.machine.id,
+            command=self.engine.command(job),
+            by_hand=hand,
+            reference=built.reference,
+            digest=built.digest,
+            environment_hash=built.image.environment_hash,
+            code_hash=job.code.hash,
+            seconds=outcome.seconds,
+            exit_code=outcome.exit_code,
+            energy=Energy(outcome.energy.joules, outcome.energy.reason) if outcome.energy else None,
+        )
 
     def _line(self, subject: str, line: str) -> None:
         """Look for the progress in a line that a step printed; it may print anything."""
@@ -223,8 +224,8 @@ def hand_closure(catalog: Catalog, image: Image) -> Closure:
     return hand_code(image, tuple(tasks.names()), tuple(modules))
 
 
-def _receipt(step: Step) -> dict[str, Any]:
-    return {"key": step.key, "kind": step.kind, "title": step.title, "image": step.image}
+def _receipt(step: Step) -> Receipt:
+    return Receipt(step.key, step.kind, step.title, seconds=0.0, image=step.image)
 
 
 def _why(status: StepStatus | None, outcome: Outcome, step: Step, log_tail: str) -> Failure:

@@ -1,104 +1,153 @@
 """The store: content-addressed steps under ``.matrix/``.
 
-A step is made in ``tmp/`` and renamed to ``steps/<kk>/<key>/`` once it is whole: a reader sees all of it or nothing, and a run
-that is killed loses at most the step in flight. ``receipt.json`` lists the hash of every file of ``out/``; they are checked
-when the output is used, for a cache entry is verified, never trusted. Failed steps are kept apart, in ``failed/``, with
-their logs.
+A step is made in ``tmp/`` and renamed to ``steps/<kk>/<key>/`` once it is whole and on the disk: a reader sees all of it or
+nothing, also after a power cut, and a run that is killed loses at most the step in flight. ``receipt.json`` lists the hash of
+every file of the step, and holds a hash of itself. All reading goes through ``find`` and ``output``, which verify what they hand
+out: an entry that is not what its receipt says is set aside in ``damaged/``, told in one line, and made again. Failed steps
+are kept apart, in ``failed/``, with their logs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.contracts.files import write_json
-from harness.contracts.hashes import hash_of, hash_tree
-from harness.contracts.values import MAX_BYTES
+from harness.contracts import values
+from harness.contracts.artifact import MANIFEST, Manifest
+from harness.contracts.files import sync_folder, sync_tree, write_json
+from harness.contracts.hashes import hash_file, hash_of, hash_tree
+from harness.contracts.record import RuntimeRecord
+from harness.contracts.step import StepStatus
+from harness.contracts.values import Damaged
 from harness.engines import takeover
 from harness.errors import EnvironmentProblem, UsageError
+from harness.run.receipt import Receipt
 
-__all__ = ["Entry", "Store", "hash_of", "hash_tree", "read_json", "size_of", "write_json"]
+__all__ = ["Entry", "Rejected", "Store", "hash_of", "log_tail", "size_of"]
 
+OUT, STATUS, RECEIPT, RECORD, LOG = "out", "status.json", "receipt.json", "record.json", "log.txt"
 LOG_END = 2**16  # bytes of a log that are looked at for its last lines
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A step that has run: its folder."""
+    """A finished step. What is read here was verified against the receipt and has its type."""
 
     path: Path
+    receipt: Receipt
 
     @property
     def out(self) -> Path:
         """What the step made."""
-        return self.path / "out"
+        return self.path / OUT
 
     @cached_property
-    def status(self) -> dict[str, Any]:
-        """What the step itself says of how it ended."""
-        return read_json(self.path / "status.json")
+    def status(self) -> StepStatus:
+        """What the step itself said of how it ended; of a fetch, that it did."""
+        if STATUS not in self.receipt.files:
+            return StepStatus("ok", seconds=self.receipt.seconds)
+        return values.read(StepStatus, self.path / STATUS)
 
     @cached_property
-    def receipt(self) -> dict[str, Any]:
-        """What the orchestrator recorded: engine, command, image, duration, hashes of the output."""
-        return read_json(self.path / "receipt.json")
+    def manifest(self) -> Manifest:
+        """The artifact's manifest. Raises Damaged for steps that make none."""
+        return values.read(Manifest, self.out / MANIFEST)
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """The artifact's manifest; empty for steps that make none."""
-        return read_json(self.out / "manifest.json")
+    def record(self) -> RuntimeRecord:
+        """The record of a measure or evaluate step. Raises Damaged for other steps."""
+        return values.read(RuntimeRecord, self.out / RECORD)
 
-    def record(self) -> dict[str, Any]:
-        """The record of a measure or evaluate step."""
-        return read_json(self.out / "record.json")
+    @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of every file of the output, by its name below ``out``."""
+        return {
+            name.removeprefix(f"{OUT}/"): found for name, found in self.receipt.files.items() if name.startswith(OUT)
+        }
+
+    def verify(self) -> None:
+        """Hold what is small, and read from here, against the receipt. Raises Damaged."""
+        for name in (STATUS, f"{OUT}/{RECORD}", f"{OUT}/{MANIFEST}"):
+            if name in self.receipt.files and _hash(self.path / name) != self.receipt.files[name]:
+                raise Damaged(f"{name} is not what the receipt says")
+        _ = self.status
+        if f"{OUT}/{RECORD}" in self.receipt.files and self.receipt.kind in ("measure", "evaluate"):
+            _ = self.record
+        if f"{OUT}/{MANIFEST}" in self.receipt.files:
+            _ = self.manifest
+
+    def verify_output(self) -> None:
+        """Hold the whole output against the receipt. Raises Damaged."""
+        if hash_tree(self.out) != self.files:
+            raise Damaged("its output is not what the receipt says")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The last failed attempt at a step."""
+
+    path: Path
+    status: str
+    reason: str
 
     def log_tail(self, lines: int = 15) -> str:
-        """The end of the step's log."""
-        try:
-            with (self.path / "log.txt").open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END))
-                text = log.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        """The end of its log."""
+        return log_tail(self.path, lines)
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class Store:
-    """The work folder of one matrix; ``lock`` makes this process its only writer."""
+    """The work folder of one matrix; ``lock`` makes this process its only writer. ``tell`` hears of damage that was healed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None] = _print) -> None:
         self.root = root.resolve()  # steps run elsewhere: their paths must not depend on where
-        self._verified: set[str] = set()
+        self._tell = tell
+        self._found: dict[str, Entry] = {}
+        self._verified: set[str] = set()  # whose whole output was looked at
+        self._writes = False
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def find(self, key: str) -> Entry | None:
-        """The finished step of that key, or None. Without a receipt that can be read a step is not finished."""
-        entry = Entry(self._path("steps", key))
-        return entry if "files" in entry.receipt else None
-
-    def failure(self, key: str) -> Entry | None:
-        """The last failed attempt at that step, or None."""
-        path = self._path("failed", key)
-        return Entry(path) if path.exists() else None
+        """The finished step of that key, verified but for its large files, or None where it has to be made."""
+        if key in self._found:
+            return self._found[key]
+        path = self._path("steps", key)
+        if not path.exists():
+            return None
+        try:
+            entry = Entry(path, _read_receipt(path))
+            entry.verify()
+        except Damaged as damage:
+            self._set_aside(key, str(damage))
+            return None
+        self._found[key] = entry
+        return entry
 
     def output(self, key: str) -> Path | None:
-        """The verified output folder of a step, or None if it is not there. A damaged entry is thrown away."""
+        """The output folder of a step, verified as a whole, or None where it has to be made."""
         entry = self.find(key)
         if entry is None:
             return None
         if key not in self._verified:
-            if hash_tree(entry.out) != entry.receipt["files"]:
-                shutil.rmtree(entry.path)
+            try:
+                entry.verify_output()
+            except (Damaged, OSError) as damage:
+                self._set_aside(key, str(damage))
                 return None
             self._verified.add(key)
         return entry.out
@@ -113,8 +162,36 @@ class Store:
         """SHA-256 of each file of an output, by its relative name. Raises KeyError."""
         if (entry := self.find(key)) is None:
             raise KeyError(key)
-        files: Mapping[str, str] = entry.receipt["files"]
-        return files
+        return entry.files
+
+    def failure(self, key: str) -> Rejected | None:
+        """The last failed attempt at that step, or None."""
+        path = self._path("failed", key)
+        try:
+            found = json.loads((path / STATUS).read_bytes())
+            return Rejected(path, str(found["status"]), str(found["reason"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def receipts(self) -> Iterator[Receipt]:
+        """Of all finished steps; a damaged one is passed over."""
+        for file in self.root.glob(f"steps/??/*/{RECEIPT}"):
+            try:
+                yield _read_receipt(file.parent)
+            except Damaged:
+                continue
+
+    def _set_aside(self, key: str, reason: str) -> None:
+        """Move a damaged entry out of the way, with the reason; a process that may not write leaves it."""
+        self._found.pop(key, None)
+        self._verified.discard(key)
+        if not self._writes:
+            return
+        target = self.root / "damaged" / f"{key[:16]}-{time.time_ns()}"
+        target.mkdir(parents=True)
+        self._path("steps", key).rename(target / "step")
+        (target / "reason.txt").write_text(reason + "\n", "utf-8")
+        self._tell(f"a damaged step is made again: {reason} ({target})")
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -122,8 +199,8 @@ class Store:
         """A fresh step folder with ``step.json`` and an empty ``out/``."""
         path = self.root / "tmp" / f"{key[:16]}-{os.getpid()}"
         shutil.rmtree(path, ignore_errors=True)
-        (path / "out").mkdir(parents=True)
-        write_json(path / "step.json", description, sync=True)
+        (path / OUT).mkdir(parents=True)
+        write_json(path / "step.json", description)
         return path
 
     def scratch(self, key: str) -> Path:
@@ -133,27 +210,42 @@ class Store:
         (path / "left").mkdir(parents=True)
         return path / "left"
 
-    def publish(self, key: str, step: Path, receipt: Mapping[str, Any]) -> Entry:
-        """Make a whole step the store's: its output is hashed, and it appears at once."""
-        _make_readable(step / "out")
-        write_json(step / "receipt.json", {**receipt, "files": hash_tree(step / "out")}, sync=True)
-        self._verified.add(key)
-        self._move(step, self._path("steps", key))
-        shutil.rmtree(self._path("failed", key), ignore_errors=True)
-        return Entry(self._path("steps", key))
+    def publish(self, key: str, step: Path, receipt: Receipt) -> Entry:
+        """Make a whole step the store's. All of it is on the disk before its receipt is, and then it appears at once.
 
-    def reject(self, key: str, step: Path, status: Mapping[str, Any], receipt: Mapping[str, Any]) -> Entry:
+        Raises Damaged where the step is not what its kind makes; it stays where it is.
+        """
+        _make_readable(step / OUT)
+        whole = replace(receipt, files=hash_tree(step))
+        entry = Entry(step, whole)
+        entry.verify()
+        sync_tree(step)
+        _write_receipt(step, whole)
+        target = self._path("steps", key)
+        self._move(step, target)
+        shutil.rmtree(self._path("failed", key), ignore_errors=True)
+        self._found[key] = Entry(target, whole)
+        self._verified.add(key)
+        return self._found[key]
+
+    def reject(self, key: str, step: Path, status: str, reason: str, receipt: Receipt) -> Rejected:
         """Keep a failed step's log and reason; its output is thrown away."""
-        shutil.rmtree(step / "out", ignore_errors=True)
-        write_json(step / "status.json", status)
-        write_json(step / "receipt.json", receipt, sync=True)
-        self._move(step, self._path("failed", key))
-        return Entry(self._path("failed", key))
+        shutil.rmtree(step / OUT, ignore_errors=True)
+        write_json(step / STATUS, {"status": status, "reason": reason})
+        _write_receipt(step, receipt)
+        target = self._path("failed", key)
+        self._move(step, target)
+        return Rejected(target, status, reason)
 
     def _move(self, step: Path, target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         step.rename(target)
+        for folder in (target.parent, target.parent.parent):
+            sync_folder(folder)
 
     def _path(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
@@ -177,6 +269,7 @@ class Store:
         holder.write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}", "utf-8")
         shutil.rmtree(self.root / "tmp", ignore_errors=True)  # whatever lies there is of a run that died
         takeover.remove(self.root / "scratch")
+        self._writes = True
         return lock
 
     # --- cleaning ----------------------------------------------------------------------------------------------------
@@ -206,12 +299,36 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a file of at most MAX_BYTES; empty where there is none that can be read."""
+def log_tail(step: Path, lines: int = 15) -> str:
+    """The end of a step's log."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        data = json.loads(content) if len(content) <= MAX_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+        with (step / LOG).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END))
+            text = log.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _write_receipt(step: Path, receipt: Receipt) -> None:
+    data = values.dump(receipt)
+    write_json(step / RECEIPT, {"receipt": data, "sha256": _check(data)}, sync=True)
+
+
+def _read_receipt(step: Path) -> Receipt:
+    """Raises Damaged where the receipt is missing, is not what was written, or is of another version."""
+    content = values.read_object(step / RECEIPT)
+    if content.get("sha256") != _check(content.get("receipt")):
+        raise Damaged(f"{RECEIPT}: not what was written")
+    return values.parse(Receipt, content["receipt"], RECEIPT)
+
+
+def _check(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(file: Path) -> str | None:
+    try:
+        return hash_file(file)
+    except OSError:
+        return None
