@@ -133,9 +133,11 @@ class Collector:
         """Why the cell computes something else than the original, beyond what its method may cost."""
         if not measured.get("fidelity") or not (reference := self._record(planned.reference)):
             return None
-        score = self._record(planned.evaluation)
-        assert score is not None
-        return fidelity.problem(measured["fidelity"].tolerance, score["fidelity"], score, reference)
+        record = self._record(planned.evaluation)
+        assert record is not None
+        metric = tasks.card(planned.task).metrics[0]
+        ours, theirs = (found["metrics"][0]["value"] for found in (record, reference))
+        return fidelity.problem(measured["fidelity"].tolerance, record["fidelity"], metric, ours, theirs)
 
     def _refused(self, planned: PlannedCell) -> str | None:
         """Why the runtime did not take the model, as it said when it was asked to load or to run it."""
@@ -202,11 +204,19 @@ class Collector:
         record, reference = self._record(planned.evaluation), self._record(planned.reference)
         if record is None:
             return None
-        score = {name: record[name] for name in ("metric", "value", "interval", "examples", "higher_is_better")}
+        metric, found = tasks.card(planned.task).metrics[0], record["metrics"][0]
+        score = {
+            "metric": metric.name,
+            "value": found["value"],
+            "interval": found["interval"],
+            "examples": len(record["tallies"]),
+            "higher_is_better": metric.higher_is_better,
+        }
         if reference is None or planned.evaluation == planned.reference:
             return Quality(**score)
-        interval = tasks.change_interval(planned.task, record["tallies"], reference["tallies"])
-        return Quality(**score, change=record["value"] - reference["value"], change_interval=interval)
+        change = found["value"] - reference["metrics"][0]["value"]
+        interval = tasks.change_interval(planned.task, metric.name, record["tallies"], reference["tallies"])
+        return Quality(**score, change=change, change_interval=interval)
 
     def _fidelity(self, planned: PlannedCell) -> dict[str, Any]:
         """The cell's fields on fidelity."""
@@ -214,12 +224,12 @@ class Collector:
             return {"fidelity_reason": "there is no FP32 PyTorch model to compare with"}
         if planned.evaluation == planned.reference:
             return {"fidelity_reason": "all others are compared with this one"}
-        record, artifact = self._record(planned.evaluation), self._artifact(planned)
-        if record is None or artifact is None:
+        record, entry = self._record(planned.evaluation), self._made(planned)
+        if record is None or entry is None:
             return {"fidelity_reason": "not evaluated"}
         if record["fidelity"] is None:
             return {"fidelity_reason": "the original could not be evaluated on FP32 PyTorch"}
-        return {"fidelity": Fidelity(**record["fidelity"], tolerance=fidelity.tolerance(artifact.passes))}
+        return {"fidelity": Fidelity(**record["fidelity"], tolerance=fidelity.tolerance(entry.manifest["passes"]))}
 
     def _record(self, key: str | None) -> dict[str, Any] | None:
         """What an evaluation found; None where it did not run, or the runtime did not take the model."""
@@ -227,8 +237,11 @@ class Collector:
         record = entry.record() if entry else {"unsupported": None}
         return None if "unsupported" in record else record
 
+    def _made(self, planned: PlannedCell) -> Entry | None:
+        return self.store.find(planned.artifact) if planned.artifact else None
+
     def _artifact(self, planned: PlannedCell) -> Artifact | None:
-        entry = self.store.find(planned.artifact) if planned.artifact else None
+        entry = self._made(planned)
         if entry is None:
             return None
         manifest = entry.manifest
@@ -236,10 +249,14 @@ class Collector:
             hash=hash_of(entry.receipt["files"]),
             format=manifest["format"],
             precision=manifest["precision"],
-            passes=[PassRecord(**record) for record in manifest["passes"]],
+            passes=[_pass_record(entry) for entry in manifest["passes"]],
             provenance=manifest["provenance"],
             zstd_bytes=zstd.zstd_bytes(entry),
         )
+
+
+def _pass_record(entry: Mapping[str, Any]) -> PassRecord:
+    return PassRecord(**{name: value for name, value in entry.items() if name in PassRecord.model_fields})
 
 
 def _group(planned: PlannedCell) -> tuple[Any, ...]:

@@ -23,13 +23,15 @@ class Unsupported(Exception):
 class Adapter(Protocol):
     """A runtime with one model in it. One instance serves one process, from ``load`` to ``close``.
 
-    Input names by task (all int64 but the pixels):
+    Names of inputs by what the model takes in (ids and masks are int64); a model that knows fewer is given more:
 
-    ======================  =========================================================================
-    ``text-generation``     ``input_ids`` [batch, tokens]
-    ``token-classification``, ``text-classification``  ``input_ids``, ``attention_mask``, ``token_type_ids`` [batch, tokens]
-    ``image-classification``  ``pixel_values`` float32 [batch, channels, height, width]
-    ======================  =========================================================================
+    =========  ====================================================================
+    ``text``   ``input_ids``, ``attention_mask``, ``token_type_ids`` [batch, tokens]
+    ``image``  ``pixel_values`` float32 [batch, channels, height, width]
+    =========  ====================================================================
+
+    The manifest says how the model is called (``call``: ``forward``, ``generate`` or ``encode_decode``), what it takes in
+    (``modality``) and which class of transformers builds it (``auto_class``); never what it is for.
     """
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
@@ -43,9 +45,9 @@ class Adapter(Protocol):
         """Load the artifact (a folder, read-only) so that ``run`` can be called."""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        """Return ``{"logits": float array}``, ready to read.
+        """The model's outputs by name, ready to read. A classifier or a language model has one, ``logits``, of floats.
 
-        Shapes: ``[batch, tokens, vocabulary or labels]`` for text, ``[batch, classes]`` for images.
+        Shapes of logits: ``[batch, classes]``, or ``[batch, tokens, classes]`` where every token has an answer.
         """
 
     def precision(self) -> str:
@@ -56,10 +58,17 @@ class Adapter(Protocol):
 
 
 class GenerativeAdapter(Adapter, Protocol):
-    """A runtime that also generates text with a key-value cache."""
+    """A runtime that also continues a sequence with a key-value cache: the call ``generate``."""
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Start a new sequence from ``input_ids`` [batch, tokens]; return the last position's logits [batch, vocabulary]."""
 
     def decode(self, token_ids: npt.NDArray[np.int64]) -> Array:
         """Append one token per sequence, ``token_ids`` [batch]; return the next logits [batch, vocabulary]."""
+
+
+class EncoderDecoderAdapter(GenerativeAdapter, Protocol):
+    """A runtime whose decoder attends to what an encoder made of the inputs: the call ``encode_decode``."""
+
+    def encode(self, inputs: Arrays) -> None:
+        """Run the encoder and keep what it made: ``prefill`` and ``decode`` attend to it until the next call."""

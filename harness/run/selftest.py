@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import stats, tasks
+from harness import stats
 from harness.catalog import PACKAGE, Catalog, Image, hash_files
-from harness.contracts import machine
+from harness.contracts import machine, prepared
 from harness.engines import Engine, Environment, Job, Limits
 from harness.errors import EnvironmentProblem
 from harness.results import Check, SelfTest
@@ -45,7 +45,8 @@ _MEMORY_LIMIT = 0.03  # of the amount: allocators round, and page tables are not
 _OVERHEAD_LIMIT_US = 20.0
 _SAMPLING = {"min_samples": 30, "min_seconds": 0.05, "max_seconds": 0.1, "precision": 0.01}
 _LIMITS = Limits(cpus=1, memory_bytes=2 * 2**30, timeout_s=120.0)  # all that is measured here works in one thread
-_TASK = "image-classification"
+#: How the artifacts are used; they are for nothing.
+_USE = {"task": "none", "call": "forward", "modality": "image", "auto_class": "none"}
 
 
 @dataclass
@@ -67,8 +68,8 @@ class _Bench:
         (place / "weights.bin").write_bytes(b"\1" * size)
         (place / "config.json").write_text('{"id2label": {"0": "a", "1": "b"}}', "utf-8")
         extra = {"products": products, "memory": memory, "bytes": _BYTES}
-        form = {"format": "hf" if name == "null" else "known", "precision": "fp32", "task": _TASK}
-        manifest = {**form, "weights": ["weights.bin"], "passes": [], "provenance": [], "extra": extra}
+        form = {"format": "hf" if name == "null" else "known", "precision": "fp32"}
+        manifest = {**form, **_USE, "weights": ["weights.bin"], "passes": [], "provenance": [], "extra": extra}
         (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
         self._artifacts[name] = place
         return name
@@ -77,7 +78,7 @@ class _Bench:
         """The record of one round. Raises EnvironmentProblem where the container fails."""
         self.count += 1
         runtime = "null" if name == "null" else "known"
-        spec = {"task": _TASK, "runtime": runtime, "device": "cpu", "sampling": _SAMPLING}
+        spec = {"runtime": runtime, "device": "cpu", "sampling": _SAMPLING}
         step = self.store.begin(
             f"selftest-{self.count}", {"kind": "measure", "spec": spec, "seed": 0, "threads": _LIMITS.cpus}
         )
@@ -129,7 +130,7 @@ def run(
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     pixels = np.zeros((8, 1, 1, 1, 1), np.float32)
-    tasks.save_workload(folder / "data", _TASK, {"batch": 1, "image_size": 1}, {"pixel_values": pixels})
+    prepared.save(folder / "data", {}, {"pixel_values": pixels})
     images: dict[str, Image] = {name: catalog.runtimes[name].image for name in ("known", "null")}
     bench = _Bench(engine, store, folder, {name: engine.ensure(image, say) for name, image in images.items()})
     rules = hash_files([PACKAGE / name for name in ("run/selftest.py", "run/rounds.py", "stats.py")], PACKAGE)

@@ -36,6 +36,7 @@ from harness.run.interrupt import Interrupts
 from harness.run.progress import Progress
 from harness.run.schedule import Task, side_by_side
 from harness.run.store import Entry, Store
+from harness.tasks import card
 
 SIDE_BY_SIDE = 2  # builds, and steps that are not measured: while one reads, imports or traces, the other computes
 
@@ -229,7 +230,7 @@ class Run:
                 say=partial(self._inside, step.title, None),
             )
             if step.spec["task"]:
-                sources.write_manifest(folder / "out", facts, step.spec["task"])
+                sources.write_manifest(folder / "out", facts, card(step.spec["task"]))
         except HarnessError as error:
             reason = " ".join(error.problem.split()) + (f"; {error.cure}" if error.cure else "")
             failure = Failure(Status.CONVERT_FAILED, reason, str(error), step.title)

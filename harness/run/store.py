@@ -51,8 +51,11 @@ class Entry:
         return read_json(self.out / "manifest.json")
 
     def record(self) -> dict[str, Any]:
-        """The record of a measure or evaluate step."""
-        return read_json(self.out / "record.json")
+        """The measurement or the evaluation of a step; ``unsupported`` alone where the runtime did not take the model."""
+        record = read_json(self.out / "record.json")
+        if record.get("unsupported"):
+            return {"unsupported": record["unsupported"]}
+        return record.get("measurement") or record.get("evaluation") or record
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of the step's log."""

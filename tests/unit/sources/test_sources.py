@@ -13,7 +13,7 @@ import pytest
 
 from harness.contracts.cards import Form
 from harness.errors import SourceError
-from harness.matrix.source import HubSource, PathSource, Source, PackageSource, ZooSource, form_of, parse
+from harness.matrix.source import HubSource, PackageSource, PathSource, Source, ZooSource, form_of, parse
 from harness.sources import fetch, file_safety, fingerprint, wheel_files, write_manifest
 from harness.sources.models import describe_model
 
