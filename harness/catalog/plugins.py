@@ -1,8 +1,8 @@
 """Folders from elsewhere: ``--images DIR``, and packages that are installed beside this one.
 
 A plug-in is an importable package that an entry point of the group ``compression_matrix.plugins`` names. Its folder may hold
-``images/``, laid out like ours, and modules in ``tasks/``, ``engines/``, ``datasets/`` (readers), ``zoo/datasets/`` and ``zoo/models/``. These folders
-are appended to the ``__path__`` of our packages, so ``tasks/x.py`` of a plug-in is found as ``harness.tasks.x``. The package
+``images/``, laid out like ours, and modules in ``tasks/``, ``engines/``, ``datasets/`` (readers), ``zoo/datasets/`` and
+``zoo/models/``. These folders are appended to the ``__path__`` of our packages, so ``tasks/x.py`` of a plug-in is found as ``harness.tasks.x``. The package
 itself is not imported.
 """
 

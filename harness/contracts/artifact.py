@@ -132,8 +132,8 @@ class Recipe:
 class Context:
     """What a pass, an exporter or a training run may know of its surroundings.
 
-    Passes and exporters go by ``use``, ``auto_class`` and ``recipe``; ``task`` is for ``harness.toolchain``, which reads the
-    prepared data of it.
+    Passes and exporters go by ``use``, ``auto_class`` and ``recipe`` (zeros where a pass needs no training data); ``task`` is
+    for ``harness.toolchain``, which reads the prepared data of it.
     """
 
     seed: int

@@ -80,7 +80,7 @@ def _workloads(location: Location, task: str, workloads: list[Workload]) -> Iter
         yield Mistake(
             location, f"{dotted(location)} is empty", "name at least one, or leave the key out for the default"
         )
-    known = tuple(tasks.get(task).WORKLOAD)
+    known = tuple(tasks.card(task).fields)
     for index, workload in enumerate(workloads):
         for key in workload:
             if key not in known:
@@ -121,7 +121,7 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
                         problem = f"{key} names the unknown {axis} {value!r}"
                         yield Mistake((key, index, axis), problem, did_you_mean(value, names))
             task_names = [models[name].task for name in pattern.names("model") if name in models] or tasks.names()
-            fields = sorted({name for task in task_names if task in tasks.names() for name in tasks.get(task).WORKLOAD})
+            fields = sorted({name for task in task_names if task in tasks.names() for name in tasks.card(task).fields})
             for name in pattern.workload or {}:
                 if name not in fields:
                     problem = f"{key} names the unknown workload field {name!r}"

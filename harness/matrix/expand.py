@@ -17,8 +17,6 @@ from harness.matrix.spec import Include, Matrix, Model, Pattern
 
 Workload: TypeAlias = tuple[tuple[str, int], ...]  #: (field, value) pairs in the task's order; hashable
 
-_LETTERS = {"batch": "b", "sequence_length": "s", "prompt_tokens": "p", "generated_tokens": "g", "image_size": "i"}
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -41,8 +39,9 @@ class Cell:
 
 
 def workload_name(workload: Workload) -> str:
-    """A short name such as ``b1-s128``."""
-    return "-".join(f"{_LETTERS.get(field, field)}{value}" for field, value in workload)
+    """A short name such as ``b1-s128``, by the letters that the cards of the tasks give their fields."""
+    letters = tasks.letters()
+    return "-".join(f"{letters.get(field, field)}{value}" for field, value in workload)
 
 
 def expand(matrix: Matrix) -> list[Cell]:
@@ -90,7 +89,7 @@ def workloads_of(matrix: Matrix, model: Model) -> list[Workload]:
 
 
 def _complete(task: str, workload: Mapping[str, int]) -> Workload:
-    return tuple((field, workload.get(field, default)) for field, default in tasks.get(task).WORKLOAD.items())
+    return tuple((name, workload.get(name, field.default)) for name, field in tasks.card(task).fields.items())
 
 
 def _agrees(cell: Cell, pattern: Pattern) -> bool:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import tasks
 from harness.catalog import Image
 from harness.catalog.closure import Closure, closure
 from harness.contracts.step import MachineName
@@ -52,10 +53,10 @@ def key_of(
 # --- the modules that each kind of step enters by ------------------------------------------------------------------------
 
 
-def runtime_code(kind: str, adapter: Path, image: Image, task: str) -> Closure:
+def runtime_code(kind: str, adapter: Path, image: Image, task: str | None) -> Closure:
     """Of a ``measure`` or ``evaluate`` step: only an evaluation knows what the model is for."""
     entries = ["harness.worker.__main__", f"harness.worker.{kind}"]
-    if kind == "evaluate":
+    if kind == "evaluate" and task:
         entries += task_modules(task, "score")
     return _closure(tuple(entries), (adapter,), image.path)
 
@@ -72,21 +73,20 @@ def toolchain_code(kind: str, image: Image, entries: Iterable[str]) -> Closure:
     return _closure(("harness.toolchain.__main__", f"harness.toolchain.{kind}", *entries), (), image.path)
 
 
-def hand_code(image: Image, tasks: Sequence[str], modules: Sequence[Path]) -> Closure:
+def hand_code(image: Image, names: Sequence[str], modules: Sequence[Path]) -> Closure:
     """All that an image may need when it is run by hand: every kind of step, every task, every module of its folder."""
     if image.kind == "runtimes":
         entries = ["harness.worker.__main__", "harness.worker.measure", "harness.worker.evaluate"]
     else:
         entries = ["harness.toolchain.__main__", "harness.toolchain.compress", "harness.toolchain.export"]
-    for task in tasks:
+    for task in names:
         entries += task_modules(task, "score")
     return _closure(tuple(entries), tuple(modules), image.path)
 
 
-def task_modules(task: str, part: str) -> list[str]:
-    """The modules of a task that a step loads by name: its card and one of its parts."""
-    package = f"harness.tasks.{task.replace('-', '_')}"
-    return [f"{package}.task", f"{package}.{part}"]
+def task_modules(task: str, *parts: str) -> list[str]:
+    """Those modules of a task that a step loads by name: of ``task``, ``prepare`` and ``score``."""
+    return [tasks.module_of(task, part) for part in parts]
 
 
 @cache  # the cells of a matrix share a few dozen closures

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from harness import tasks, zoo
+from harness import datasets, tasks, zoo
 from harness.catalog import Catalog, Image
 from harness.catalog.closure import Closure
 from harness.contracts.cards import Form, PassCard, Use, serves
@@ -203,9 +203,8 @@ class Planner:
         inputs |= self._data(f"zoo:{entry.DATASET}")
         image = self.catalog.images[entry.IMAGE]
         entries = [_zoo_module("models", name), _zoo_module("datasets", entry.DATASET)]
-        entries += keys.task_modules(entry.TASK, "prepare")
         code = keys.toolchain_code("train", image, entries)
-        return self._add("train", f"train {name}", image, code, {"zoo": name, "task": entry.TASK}, inputs)
+        return self._add("train", f"train {name}", image, code, {"zoo": name, **tasks.card(entry.TASK).facts}, inputs)
 
     def _calibration(self, model: Model) -> str:
         """The rows of the training split, prepared for the model: what a pass may look at, and never what is evaluated on."""
@@ -215,7 +214,7 @@ class Planner:
         image = self.catalog.images[PREPARATION]
         parsed = source.parse(model.dataset)
         formats = [] if isinstance(parsed, source.ZooSource) else list(self.formats(parsed))
-        entries = keys.task_modules(model.task, "prepare") + [f"harness.datasets.{name}" for name in formats]
+        entries = keys.task_modules(model.task, "task", "prepare") + [datasets.reader_of(name) for name in formats]
         entries += [_zoo_module("datasets", parsed.name)] if isinstance(parsed, source.ZooSource) else []
         code = keys.toolchain_code("prepare", image, entries)
         spec: dict[str, Any] = {
@@ -236,27 +235,26 @@ class Planner:
             return {f"data-{key}": self._fetch_pinned(pinned) for key, pinned in entry.SOURCES.items()}
         return {"data-user": self._fetch(parsed, None, False, None)}
 
-    def _fetch_pinned(self, pinned: zoo.Source) -> str:
+    def _fetch_pinned(self, pinned: zoo.PinnedFile) -> str:
         return self._fetch(source.parse(pinned.url), pinned.sha256, False, None)
 
     def _fetch(self, parsed: source.Source, sha256: str | None, trust: bool, task: str | None) -> str:
         spec: dict[str, Any] = {"source": str(parsed), "sha256": sha256, "trust": trust, "task": task}
-        if task:  # what the manifest says of it
-            card = tasks.card(task)
-            spec |= {"call": card.use.call, "modality": card.use.modality, "auto_class": card.auto_class}
+        spec |= tasks.card(task).facts if task else {}  # what the manifest says of it
         spec |= {"layout": keys.FETCH_LAYOUT, "content": self.fingerprint(parsed)}
         return self._add("fetch", f"fetch {parsed}", None, None, spec, {})
 
     def _hop(self, model: Model, hop: Hop, artifact: str) -> str:
         card, image = hop.tool.card, hop.tool.image
         if hop.asked and isinstance(card, PassCard):
-            spec = {"pass": card.name, "parameters": card.complete(hop.asked.parameters)}
+            spec: dict[str, Any] = {"pass": card.name, "parameters": card.complete(hop.asked.parameters)}
             spec |= {"toolchain": image.name.split("/")[1], "task": model.task}
             title = f"compress {model.name}: {card.name} by {image.name.split('/')[1]}"
             spec |= self._made_on(card.device)
             inputs = {"artifact": artifact}
             if card.needs_training_data:
                 inputs["calibration"] = self._calibration(model)
+                spec["recipe"] = asdict(tasks.card(model.task).recipe)
             read = model.task if card.needs_training_data else None
             code = keys.tool_code("compress", hop.tool.module, image, read)
             return self._add("compress", title, image, code, spec, inputs, device=card.device)

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import stats, tasks
+from harness import stats
 from harness.catalog import PACKAGE, Catalog, Runtime, hash_files
-from harness.contracts import values
+from harness.contracts import prepared, values
 from harness.contracts.files import write_json
 from harness.contracts.record import Measurement, RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
@@ -52,7 +52,8 @@ _MEMORY_LIMIT = 0.03  # of the amount: allocators round, and page tables are not
 _OVERHEAD_LIMIT_US = 20.0
 _SAMPLING = {"min_samples": 30, "min_seconds": 0.05, "max_seconds": 0.1, "precision": 0.01}
 _LIMITS = Limits(cpus=1, memory_bytes=2 * 2**30, timeout_s=120.0)  # all that is measured here works in one thread
-_TASK = "image-classification"
+#: How the artifacts are used; they are for nothing.
+_USE = {"task": "none", "call": "forward", "modality": "image", "auto_class": "none"}
 
 
 @dataclass
@@ -76,8 +77,8 @@ class _Bench:
         (place / "weights.bin").write_bytes(b"\1" * size)
         (place / "config.json").write_text('{"id2label": {"0": "a", "1": "b"}}', "utf-8")
         extra = {"products": products, "memory": memory, "bytes": _BYTES}
-        form = {"format": "hf" if name == "null" else "known", "precision": "fp32", "task": _TASK}
-        manifest = {**form, "weights": ["weights.bin"], "passes": [], "provenance": [], "extra": extra}
+        form = {"format": "hf" if name == "null" else "known", "precision": "fp32"}
+        manifest = {**form, **_USE, "weights": ["weights.bin"], "passes": [], "provenance": [], "extra": extra}
         (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
         self._artifacts[name] = place
         return name
@@ -86,7 +87,7 @@ class _Bench:
         """The record of one round. Raises EnvironmentProblem where the container fails."""
         self.count += 1
         runtime = "null" if name == "null" else "known"
-        spec = {"task": _TASK, "runtime": runtime, "device": "cpu", "sampling": _SAMPLING}
+        spec = {"runtime": runtime, "device": "cpu", "sampling": _SAMPLING}
         what = StepDescription(
             "measure", spec, 0, _LIMITS.cpus, MachineName(self.place.machine.id, self.place.machine.name)
         )
@@ -95,7 +96,7 @@ class _Bench:
         job = Job(
             key=key,
             built=self.built[runtime],
-            code=runtime_code("measure", self.runtimes[runtime].module, self.runtimes[runtime].image, _TASK),
+            code=runtime_code("measure", self.runtimes[runtime].module, self.runtimes[runtime].image, None),
             description=what,
             inputs={"artifact": name, "data": "data"},
             shelf=PlainShelf({**self._artifacts, "data": self.folder / "data"}),
@@ -161,11 +162,11 @@ def run(
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     pixels = np.zeros((8, 1, 1, 1, 1), np.float32)
-    tasks.save_workload(folder / "data", _TASK, {"batch": 1, "image_size": 1}, {"pixel_values": pixels})
+    prepared.save(folder / "data", {}, {"pixel_values": pixels})
     runtimes = {name: catalog.runtimes[name] for name in ("known", "null")}
     built = {name: engine.ensure(runtime.image, place, say) for name, runtime in runtimes.items()}
     bench = _Bench(engine, store, folder, place, runtimes, built)
-    code = runtime_code("measure", runtimes["known"].module, runtimes["known"].image, _TASK)
+    code = runtime_code("measure", runtimes["known"].module, runtimes["known"].image, None)
     identity = runtimes["known"].image.environment_hash + code.hash
     rules = hash_files([PACKAGE / name for name in ("run/selftest.py", "run/rounds.py", "stats.py")], PACKAGE)
     of = {"host": host, "engine": engine.name, "seed": seed, "code": identity, "rules": rules}

@@ -108,7 +108,7 @@ class Maker:
                 say=partial(self.inside, step.title, None),
             )
             if step.spec["task"]:
-                sources.write_manifest(folder / OUT, facts, step.spec["task"])
+                sources.write_manifest(folder / OUT, facts, tasks.card(step.spec["task"]))
         except HarnessError as error:
             reason = " ".join(error.problem.split()) + (f"; {error.cure}" if error.cure else "")
             failure = Failure(Status.CONVERT_FAILED, reason, str(error), step.title)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from harness.contracts.task import TaskCard
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PackageSource, PathSource, Source, ZooSource
 from harness.sources import file_safety, hub, wheel_files
@@ -72,12 +73,12 @@ def fetch(
     return {"source": str(source), "files": len(taken), "bytes": size, **facts}
 
 
-def write_manifest(out: Path, facts: Mapping[str, Any], task: str) -> None:
-    """Make the fetched folder ``out`` an artifact for ``task``. Raises SourceError where it holds no known model."""
+def write_manifest(out: Path, facts: Mapping[str, Any], task: TaskCard) -> None:
+    """Make the fetched folder ``out`` an artifact for a task. Raises SourceError where it holds no known model."""
     origin = facts["source"] + (f" with sha256 {facts['sha256']}" if "sha256" in facts else "")
     manifest = {
         **describe_model(out),
-        "task": task,
+        **task.facts,
         "passes": [],
         "provenance": [f"weights from {origin}", *facts["notes"]],
         "tools": {},

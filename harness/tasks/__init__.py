@@ -1,112 +1,78 @@
 """Tasks: what a model is for, how its data is prepared, and how its quality is scored.
 
-One module per task, found by looking at this folder; a leading underscore marks what tasks share. ``prepare_*`` runs in
-a toolchain image and may import heavy libraries inside; all else runs wherever predictions are, on numpy alone. Nothing
-here imports the rest of the package.
+One folder per task, with the modules that :mod:`harness.contracts.task` describes; what tasks share has a leading underscore.
+Folders are found over ``__path__``, to which a plug-in appends its own. Importing this package imports no task: a step loads
+the one module of the one task that it needs.
 """
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
-Row: TypeAlias = Mapping[str, Any]
-
-#: The label of a position that no loss counts: what torch's cross-entropy skips.
-IGNORED = -100
-
-
-class Misfit(ValueError):
-    """Rows, a model and a workload that do not fit each other; the message is one line for the reader of the report."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Quality on the held-out examples, with its 95 % bootstrap interval (None with fewer than 2 examples)."""
-
-    metric: str
-    value: float
-    interval: tuple[float, float] | None
-    tallies: list[list[float]]  # what each example adds to the sums that the metric is a function of, [examples][k]
-    higher_is_better: bool
-
-    @property
-    def examples(self) -> int:
-        """How many were scored."""
-        return len(self.tallies)
-
-
-class Task(Protocol):
-    """What a module of this package holds.
-
-    Data travels in a folder that ``prepare_evaluation`` or ``prepare_workload`` wrote; a folder holds one of the two.
-    """
-
-    NAME: str
-    METRIC: str
-    HIGHER_IS_BETTER: bool
-    WORKLOAD: Mapping[str, int]  # every field of a workload and its default
-
-    def prepare_evaluation(self, rows: Sequence[Row], model: Path, out: Path) -> None:
-        """Write held-out rows, ready for ``model`` (an hf artifact). Raises Misfit where they do not fit it."""
-
-    def prepare_workload(self, rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:
-        """Write inputs made of real rows in exactly the workload's shape. Raises Misfit where rows are too few."""
-
-    def evaluation_batches(self, data: Path) -> Iterator[dict[str, Array]]:
-        """Model inputs of one example each: batch 1, nothing padded."""
-
-    def training_examples(self, data: Path) -> list[dict[str, Array]]:
-        """Examples of a prepared train split, each without a batch axis: model inputs and the ``labels`` to learn.
-
-        ``labels`` are what transformers' models take; IGNORED marks a position that has no label.
-        """
-
-    def workload_batches(self, data: Path) -> list[dict[str, Array]]:
-        """At least 8 different inputs, to be rotated while measuring."""
-
-    def reduce(self, logits: Array, inputs: Mapping[str, Array]) -> Array:
-        """What ``score`` needs of one example's logits, small enough to be kept."""
-
-    def score(self, predictions: Sequence[Array], data: Path) -> Score:
-        """Score the reduced predictions, one per evaluation batch and in that order."""
-
-    def metric(self, sums: Array) -> Array:
-        """The metric of sums of tallies, [n, k] -> [n]."""
-
-
-def save_workload(out: Path, name: str, workload: Mapping[str, int], arrays: Mapping[str, Array]) -> None:
-    """Write inputs that are at hand, each array [batches, *shape], as ``prepare_workload`` writes those of a data set."""
-    from harness.tasks import _storage  # which imports this module
-
-    _storage.save(out, {"task": name, "workload": dict(workload)}, arrays)
-
-
-def change_interval(
-    name: str, ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]
-) -> tuple[float, float] | None:
-    """The 95 % interval of the metric of ours minus that of theirs, from the tallies of both on the same examples."""
-    from harness.tasks import _bootstrap
-
-    return _bootstrap.paired(np.asarray(ours, float), np.asarray(theirs, float), get(name).metric)
+from harness.contracts.loading import load
+from harness.contracts.task import Preparation, Scoring, TaskCard
+from harness.tasks import _bootstrap
 
 
 def names() -> list[str]:
     """Every task, by the names that ``matrix.yaml`` uses."""
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
+    return sorted(_found())
 
 
-def get(name: str) -> Task:
-    """The task of that name. Raises KeyError where there is none."""
-    if name not in names():
-        raise KeyError(f"no task is named {name!r}; there are {', '.join(names())}")
-    return cast(Task, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
+def card(name: str) -> TaskCard:
+    """What a task says of itself. Raises KeyError where there is no such task, with the names that are near."""
+    return cast(TaskCard, load(module_of(name, "task")).CARD)
+
+
+def prepare(name: str) -> Preparation:
+    """How a task's data is prepared, for toolchain images. Raises KeyError as ``card`` does."""
+    return cast(Preparation, load(module_of(name, "prepare")))
+
+
+def score(name: str) -> Scoring:
+    """How a task is scored; needs numpy alone. Raises KeyError as ``card`` does."""
+    return cast(Scoring, load(module_of(name, "score")))
+
+
+def module_of(name: str, part: str) -> str:
+    """The dotted name of ``task``, ``prepare`` or ``score`` of a task: what a step that loads it depends on."""
+    if name not in _found():
+        near = get_close_matches(name, names(), n=3)
+        cure = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(names())}"
+        raise KeyError(f"no task is named {name!r}; {cure}")
+    return f"{__name__}.{name.replace('-', '_')}.{part}"
+
+
+def letters() -> Mapping[str, str]:
+    """The letter of every workload field of every task; where two differ, that of the task that was found first."""
+    return _letters(_found())
+
+
+def change_interval(
+    task: str, metric: str, ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]
+) -> tuple[float, float] | None:
+    """The 95 % interval of a metric of ours minus that of theirs, from the tallies of both on the same examples."""
+    return _bootstrap.paired(np.asarray(ours, float), np.asarray(theirs, float), score(task).METRICS[metric])
+
+
+def _found() -> tuple[str, ...]:
+    """Every task, the package's own before those of plug-ins."""
+    return _found_below(tuple(__path__))
+
+
+@cache  # asked for once for every cell
+def _found_below(folders: tuple[str, ...]) -> tuple[str, ...]:
+    packages = (module.name for module in pkgutil.iter_modules(folders) if module.ispkg)
+    return tuple(dict.fromkeys(name.replace("_", "-") for name in packages if not name.startswith("_")))
+
+
+@cache
+def _letters(names: tuple[str, ...]) -> Mapping[str, str]:
+    fields = [(field, described.letter) for name in names for field, described in card(name).fields.items()]
+    return dict(reversed(fields))

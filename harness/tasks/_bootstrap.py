@@ -1,12 +1,14 @@
-"""The percentile bootstrap, for metrics that are a function of sums over examples."""
+"""Scores with their intervals: the percentile bootstrap over examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+
+from harness.contracts.task import Measured, MetricFunction, Score
 
 Floats = npt.NDArray[np.float64]
 
@@ -14,23 +16,35 @@ RESAMPLES = 2000
 SEED = 0
 
 
-def interval(statistics: Floats, metric: Callable[[Floats], Floats]) -> tuple[float, float] | None:
-    """The 95 % interval of ``metric`` under resampling of examples.
+def of_sums(function: Callable[[Floats], Floats]) -> MetricFunction:
+    """A metric that is a function of the sums of the tallies, [resamples, k] -> [resamples]: F1, perplexity, error rates."""
+    return lambda times, tallies: function(times @ tallies)
 
-    ``statistics`` [examples, k] holds what each example adds to the sums; ``metric`` maps sums [resamples, k] to values
-    [resamples]. Accuracy, F1 and perplexity are all of this kind, so whole examples (sentences, windows) are resampled
-    and the metric is computed anew. None with fewer than 2 examples. Where all examples agree, it has no width.
+
+def scored(tallies: Floats, metrics: Mapping[str, MetricFunction]) -> Score:
+    """Every metric of all examples, with its interval; ``tallies`` are [examples, k]."""
+    once = np.ones((1, len(tallies)))
+    measured = {
+        name: Measured(float(metric(once, tallies)[0]), interval(tallies, metric)) for name, metric in metrics.items()
+    }
+    return Score(measured, tallies.tolist())
+
+
+def interval(tallies: Floats, metric: MetricFunction) -> tuple[float, float] | None:
+    """The 95 % interval of ``metric`` under resampling of whole examples (sentences, windows, images).
+
+    The metric is computed anew for each resample. None with fewer than 2 examples; where all agree, it has no width.
 
     Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13 (percentile intervals).
     """
-    examples = len(statistics)
+    examples = len(tallies)
     if examples < 2:
         return None
-    low, high = np.quantile(metric(_times(examples) @ statistics), (0.025, 0.975))
+    low, high = np.quantile(metric(_times(examples), tallies), (0.025, 0.975))
     return float(low), float(high)
 
 
-def paired(ours: Floats, theirs: Floats, metric: Callable[[Floats], Floats]) -> tuple[float, float] | None:
+def paired(ours: Floats, theirs: Floats, metric: MetricFunction) -> tuple[float, float] | None:
     """The 95 % interval of ``metric`` of ours minus that of theirs, on the same examples; arguments as of ``interval``.
 
     Each resample takes the same examples for both, so what makes an example hard for both cancels out.
@@ -40,7 +54,7 @@ def paired(ours: Floats, theirs: Floats, metric: Callable[[Floats], Floats]) -> 
     if examples < 2:
         return None
     times = _times(examples)
-    low, high = np.quantile(metric(times @ ours) - metric(times @ theirs), (0.025, 0.975))
+    low, high = np.quantile(metric(times, ours) - metric(times, theirs), (0.025, 0.975))
     return float(low), float(high)
 
 

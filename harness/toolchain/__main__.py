@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -15,16 +14,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.contracts.artifact import Context, ConversionError
+from harness.contracts import values
+from harness.contracts.artifact import Context, ConversionError, Recipe
+from harness.contracts.cards import Use
+from harness.contracts.files import write_json
+from harness.contracts.loading import load
+from harness.contracts.step import StepDescription, StepStatus
 from harness.contracts.threads import thread_variables
+from harness.toolchain.artifacts import loaded_versions, read_artifact
+
+KINDS = ("prepare", "train", "compress", "export")  #: of steps; each has a module of this package, loaded by its name
 
 _LOG_TAIL_LINES = 30
 _EXAMPLES = """\
 DIR/step.json says what to do: {"kind", "spec", "seed", "threads"}, with these kinds and specs:
-  prepare   {"task", "dataset", "split", "workload"}     inputs: model, data-NAME
-  train     {"task", "zoo"}                              inputs: source-NAME, data-NAME
-  compress  {"task", "pass", "parameters", "toolchain"}  inputs: artifact
-  export    {"task", "exporter", "toolchain"}            inputs: artifact
+  prepare   {"task", "dataset", "split", "workload"}        inputs: model, data-NAME
+  train     {"task", "call", "modality", "auto_class", "zoo"}  inputs: source-NAME, data-NAME
+  compress  {"pass", "parameters", "toolchain"}, and "recipe": {"steps", "batch", "learning_rate"} of a pass that
+            looks at data                                   inputs: artifact, calibration
+  export    {"exporter", "toolchain"}                       inputs: artifact
 Results go to DIR/out; DIR/status.json is written last. Passes and exporters are read from $MATRIX_IMAGE_DIR.
 
 examples:
@@ -36,21 +44,20 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run the step; 0 where it succeeded, 1 where it failed, 2 where the command line is wrong."""
     options = _parser().parse_args(arguments)
-    step = json.loads((options.step / "step.json").read_text("utf-8"))
     out = options.step / "out"
     out.mkdir(exist_ok=True)
     started = time.monotonic()
     try:
-        versions = _run(step, dict(options.input), out)
+        step = values.read(StepDescription, options.step / "step.json")
+        _run(step, dict(options.input), out)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
         seconds = round(time.monotonic() - started, 3)
-        status = {"status": "ok", "seconds": seconds, "peak_rss_bytes": peak, "versions": versions}
+        status = StepStatus("ok", seconds=seconds, peak_rss_bytes=peak, versions=loaded_versions())
     except Exception as failure:
-        tail = traceback.format_exc().splitlines()[-_LOG_TAIL_LINES:]
-        print("\n".join(tail), file=sys.stderr, flush=True)
-        status = {"status": "convert-failed", "reason": _reason(failure), "log_tail": "\n".join(tail)}
-    _write_atomically(options.step / "status.json", status)
-    return 0 if status["status"] == "ok" else 1
+        print("\n".join(traceback.format_exc().splitlines()[-_LOG_TAIL_LINES:]), file=sys.stderr, flush=True)
+        status = StepStatus("convert-failed", _reason(failure), round(time.monotonic() - started, 3))
+    write_json(options.step / "status.json", values.dump(status))
+    return 0 if status.status == "ok" else 1
 
 
 def progress_printer(
@@ -69,19 +76,29 @@ def progress_printer(
     return progress
 
 
-def _run(step: Mapping[str, Any], inputs: Mapping[str, Path], out: Path) -> dict[str, str]:
-    kind, spec = step["kind"], step["spec"]
-    _limit_threads(step["threads"])
-    from harness.toolchain.artifacts import loaded_versions
-    from harness.toolchain.steps import KINDS
+def _run(step: StepDescription, inputs: Mapping[str, Path], out: Path) -> None:
+    _limit_threads(step.threads)
+    if step.kind not in KINDS:
+        raise ConversionError(f"a toolchain does not know the step {step.kind!r}; it knows {', '.join(KINDS)}")
+    if step.kind != "prepare":
+        _seed(step.seed, step.threads)
+    load(f"harness.toolchain.{step.kind}").run(step.spec, out, _context(step, inputs))
 
-    if kind not in KINDS:
-        raise ConversionError(f"a toolchain does not know the step {kind!r}; it knows {', '.join(KINDS)}")
-    if kind != "prepare":
-        _seed(step["seed"], step["threads"])
-    progress = progress_printer(lambda line: print(line, flush=True))
-    KINDS[kind](spec, out, Context(step["seed"], step["threads"], spec["task"], progress, inputs))
-    return loaded_versions()
+
+def _context(step: StepDescription, inputs: Mapping[str, Path]) -> Context:
+    """How the model is used stands in its manifest; where there is no model yet, in the spec of what makes it."""
+    model = inputs.get("artifact") or inputs.get("model")
+    facts = read_artifact(model).manifest if model else step.spec
+    return Context(
+        seed=step.seed,
+        threads=step.threads,
+        task=facts["task"],
+        use=Use(facts["call"], facts["modality"]),
+        auto_class=facts["auto_class"],
+        recipe=Recipe(**step.spec.get("recipe", {"steps": 0, "batch": 0, "learning_rate": 0.0})),
+        progress=progress_printer(lambda line: print(line, flush=True)),
+        inputs=inputs,
+    )
 
 
 def _limit_threads(threads: int) -> None:
@@ -109,12 +126,6 @@ def _reason(failure: Exception) -> str:
     """One line: what an expected failure says, and the type as well where the failure is not one of ours."""
     text = " ".join(str(failure).split()) or "no message"
     return text if isinstance(failure, ConversionError) else f"{type(failure).__name__}: {text}"
-
-
-def _write_atomically(file: Path, content: Mapping[str, Any]) -> None:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False), "utf-8")
-    temporary.replace(file)
 
 
 def _parser() -> argparse.ArgumentParser:

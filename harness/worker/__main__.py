@@ -6,23 +6,28 @@ By hand: ``docker run --rm -v ./artifact:/artifact:ro IMAGE /artifact``. The orc
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
 import traceback
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from harness.contracts import machine, values
 from harness.contracts.adapter import Unsupported
 from harness.contracts.cards import RuntimeCard
+from harness.contracts.files import write_json
+from harness.contracts.loading import load, load_file
+from harness.contracts.record import RuntimeRecord
+from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.worker.environment import cpus_allowed, versions
-from harness.worker.fidelity import Comparison, Reference
 from harness.worker.loop import Sampling
-from harness.worker.measure import Subject, evaluate, measure
+from harness.worker.subject import Subject
+
+KINDS = ("measure", "evaluate")  #: of steps; each has a module of this package, loaded by its name
 
 _EPILOG = """\
 The artifact is a folder with weights and a manifest.json. Its inputs lie below it in data/workload (rows shaped for timing)
@@ -39,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.step:
-        return _run_step(options.step, dict(pair.split("=", 1) for pair in options.input))
+        pairs = (pair.split("=", 1) for pair in options.input)
+        return _run_step(options.step, {name: Path(path) for name, path in pairs})
     if not options.artifact:
         parser.error("name the folder of an artifact, such as /artifact")
     try:
@@ -85,16 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 @cache
 def _adapter_module() -> Any:
     """The adapter of this image; modules beside it can be imported while it runs."""
-    file = Path(os.environ["MATRIX_IMAGE_DIR"]) / "adapter.py"
-    if str(file.parent) not in sys.path:
-        sys.path.append(str(file.parent))
-    spec = importlib.util.spec_from_file_location("matrix_adapter", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    folder = Path(os.environ["MATRIX_IMAGE_DIR"])
+    return load_file(folder / "adapter.py", "matrix_adapter", siblings=folder)
 
 
 def _cards() -> tuple[RuntimeCard, ...]:
@@ -102,16 +100,21 @@ def _cards() -> tuple[RuntimeCard, ...]:
     return cards
 
 
-def _subject(artifact: Path, runtime: str | None, device: str, threads: int) -> Subject:
+def _subject(
+    artifact: Path, runtime: str | None, device: str, threads: int, name: MachineName | None = None
+) -> Subject:
     manifest_file = artifact / "manifest.json"
     if not manifest_file.is_file():
         raise _UserError(f"{artifact} holds no manifest.json; make an artifact with `harness artifact CELL --out DIR`")
     manifest = json.loads(manifest_file.read_text("utf-8"))
+    if lacking := [name for name in ("call", "modality", "auto_class") if name not in manifest]:
+        raise _UserError(f"{manifest_file} does not say {lacking[0]!r}: make the artifact again, with this version")
     form = f"{manifest['format']}/{manifest['precision']}"
     asked = [card for card in _cards() if runtime in (None, card.name)]
     for card in asked:
         if device in card.devices and form in map(str, card.loads_on(device)):
-            return Subject(card, _adapter_module().Adapter, artifact, manifest, device, threads)
+            here = machine.describe(name.name, name.id) if name else machine.describe()
+            return Subject(card, _adapter_module().Adapter, artifact, manifest, device, threads, here)
     loaded = sorted({str(form) for card in asked if device in card.devices for form in card.loads_on(device)})
     names = " or ".join(card.name for card in asked)
     raise _UserError(f"{names} does not load {form} on {device}; it loads {', '.join(loaded) or 'nothing there'}")
@@ -122,22 +125,22 @@ def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
     data = options.data or options.artifact / "data"
     if not (data / "workload").is_dir():
         raise _UserError(f"{data}/workload is missing: rows to time; `harness artifact CELL --out DIR` puts them there")
-    record = {
+    shortest = min(Sampling.min_seconds, options.seconds)
+    sampling = Sampling(min_seconds=shortest, max_seconds=options.seconds)
+    measured = load("harness.worker.measure").measure(subject, data / "workload", sampling)
+    quality = None
+    if (data / "evaluation").is_dir():
+        quality = values.dump(load("harness.worker.evaluate").evaluate(subject, data / "evaluation"))
+    told = ("format", "precision", "task", "passes", "provenance")
+    return {
         "runtime": subject.card.name,
         "device": subject.device,
         "threads": subject.threads,
-        "artifact": {key: subject.manifest[key] for key in ("format", "precision", "task", "passes", "provenance")},
+        "artifact": {key: subject.manifest[key] for key in told},
         "versions": versions(subject.card.distributions),
-        **measure(
-            subject,
-            data / "workload",
-            Sampling(min_seconds=min(Sampling.min_seconds, options.seconds), max_seconds=options.seconds),
-        ),
-        "quality": None,
+        **values.dump(measured),
+        "quality": quality,
     }
-    if (data / "evaluation").is_dir():
-        record["quality"] = evaluate(subject, data / "evaluation")
-    return record
 
 
 def _summary(record: Mapping[str, Any]) -> str:
@@ -153,55 +156,40 @@ def _summary(record: Mapping[str, Any]) -> str:
     ]
     if record["vram"]["peak_bytes"] is not None:
         lines.append(f"  VRAM     {record['vram']['peak_bytes'] / 1e6:.1f} MB peak")
-    if quality:
-        ends = quality["interval"]  # none with fewer than two examples
+    for metric in quality["metrics"] if quality else ():
+        ends = metric["interval"]  # none with fewer than two examples
         interval = f" [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else ""
-        lines.append(f"  quality  {quality['metric']} {quality['value']:.4g}{interval}, {quality['examples']} examples")
-    else:
+        lines.append(f"  quality  {metric['name']} {metric['value']:.4g}{interval}, {len(quality['tallies'])} examples")
+    if not quality:
         lines.append("  quality  not measured: the artifact comes without data/evaluation")
     if record["latency"]["noisy"]:
         lines.append(f"  noisy    {record['latency']['noisy']}")
     return "\n".join(lines)
 
 
-def _run_step(step: Path, inputs: Mapping[str, str]) -> int:
+def _run_step(folder: Path, inputs: Mapping[str, Path]) -> int:
     """Run a step folder: ``step.json`` in, ``out/record.json`` out, ``status.json`` last."""
     start = perf_counter()
-    task = json.loads((step / "step.json").read_text("utf-8"))
-    spec = task["spec"]
-    status: dict[str, Any] = {"status": "ok"}
-    (step / "out").mkdir(exist_ok=True)
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
     try:
-        subject = _subject(Path(inputs["artifact"]), spec["runtime"], spec["device"], task["threads"])
-        data = Path(inputs["data"])
+        step = values.read(StepDescription, folder / "step.json")
+        if step.kind not in KINDS:
+            raise _UserError(f"a runtime does not know the step {step.kind!r}; it knows {', '.join(KINDS)}")
+        spec = step.spec
+        subject = _subject(inputs["artifact"], spec["runtime"], spec["device"], step.threads, step.machine)
         try:
-            if task["kind"] == "measure":
-                record = measure(subject, data, Sampling(**spec["sampling"]), partial(print, flush=True))
-            else:
-                record = _evaluate(subject, data, inputs, step / "out" if spec["keep_outputs"] else None)
+            record = load(f"harness.worker.{step.kind}").run(subject, inputs, spec, out)
         except Unsupported as reason:  # a finding like any other: it is kept, and not tried again
-            record = {"unsupported": _one_line(reason)}
-        (step / "out" / "record.json").write_text(json.dumps(record), "utf-8")
-        status["versions"] = versions(subject.card.distributions)
+            record = RuntimeRecord(unsupported=_one_line(reason))
+        write_json(out / "record.json", values.dump(record))
+        used = versions(subject.card.distributions)
+        status = StepStatus("ok", seconds=perf_counter() - start, versions=used)
     except Exception as error:
         traceback.print_exc()
-        status = {"status": _status_of(error), "reason": _one_line(error)}
-    status["seconds"] = perf_counter() - start
-    temporary = step / "status.json.tmp"
-    temporary.write_text(json.dumps(status), "utf-8")
-    temporary.replace(step / "status.json")
-    return 0 if status["status"] == "ok" else 1
-
-
-def _evaluate(subject: Subject, data: Path, inputs: Mapping[str, str], keep: Path | None) -> dict[str, Any]:
-    """Evaluate, and keep the outputs in the folder ``keep`` as the reference, or compare them with the one that is given."""
-    if keep is None:
-        given = inputs.get("reference")
-        return evaluate(subject, data, Comparison(Path(given)) if given else None)
-    reference = Reference()
-    record = evaluate(subject, data, reference)
-    reference.save(keep)
-    return record
+        status = StepStatus(_status_of(error), _one_line(error), perf_counter() - start)
+    write_json(folder / "status.json", values.dump(status))
+    return 0 if status.status == "ok" else 1
 
 
 def _status_of(error: Exception) -> str:
@@ -217,8 +205,9 @@ def _status_of(error: Exception) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """The type of an error and its message, but for a message that was written to be read."""
-    text = " ".join((str(error) if isinstance(error, Unsupported) else f"{type(error).__name__}: {error}").split())
+    """The type of an error and its message; the message alone where it was written to be read."""
+    told = isinstance(error, (Unsupported, _UserError))
+    text = " ".join((str(error) if told else f"{type(error).__name__}: {error}").split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 

@@ -50,7 +50,7 @@ class Reference:
         np.savez(folder / _FILE, ids=ids, logits=logits, normalizers=normalizers, lengths=lengths)
 
 
-class Comparison:
+class Deviation:
     """Outputs of a cell against those of the reference."""
 
     def __init__(self, folder: Path) -> None:

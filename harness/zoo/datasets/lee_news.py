@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.tasks import Row
-from harness.zoo import Source
+from harness.contracts.task import Row
+from harness.zoo import PinnedFile
 
 _DATA = "pypi:gensim==4.4.0/gensim/test/test_data"
 _WHEEL = "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8"
 
 TASK = "text-generation"
 SOURCES = {
-    "train": Source(f"{_DATA}/lee_background.cor", _WHEEL),
-    "evaluate": Source(f"{_DATA}/lee.cor", _WHEEL),
+    "train": PinnedFile(f"{_DATA}/lee_background.cor", _WHEEL),
+    "evaluate": PinnedFile(f"{_DATA}/lee.cor", _WHEEL),
 }
 _FILES = {"train": "lee_background.cor", "evaluate": "lee.cor"}
 

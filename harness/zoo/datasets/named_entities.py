@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.tasks import Row
-from harness.zoo import Source
+from harness.contracts.task import Row
+from harness.zoo import PinnedFile
 
 TASK = "token-classification"
-SOURCES: dict[str, Source] = {}
+SOURCES: dict[str, PinnedFile] = {}
 
 _SENTENCES = {"train": 3000, "evaluate": 400}
 _SEEDS = {"train": 1, "evaluate": 2}

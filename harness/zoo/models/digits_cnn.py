@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.contracts.artifact import Context, Made
-from harness.tasks import Row
-from harness.tasks.image_classification import Preprocessing, pixels
-from harness.zoo import Source
+from harness.contracts.task import Row
+from harness.tasks._images import Preprocessing, pixels
+from harness.zoo import PinnedFile
 
 TASK = "image-classification"
 DATASET = "digits"
-SOURCES: dict[str, Source] = {}
+SOURCES: dict[str, PinnedFile] = {}
 IMAGE = "toolchains/torch"
 FORM = "hf/fp32"
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from harness.contracts.artifact import Context, Made
-from harness.tasks import Row
-from harness.zoo import Source
+from harness.contracts.task import Row
+from harness.zoo import PinnedFile
 
 TASK = "image-classification"
 DATASET = "digits"
-SOURCES: dict[str, Source] = {}
+SOURCES: dict[str, PinnedFile] = {}
 IMAGE = "toolchains/tensorflow"
 FORM = "keras/fp32"
 

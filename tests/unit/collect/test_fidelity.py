@@ -8,80 +8,102 @@ from typing import Any
 
 import pytest
 
+from harness import tasks
 from harness.catalog import load_catalog
-from harness.collect.fidelity import PASSES, TOLERANCES, problem, tolerance
-from harness.results import PassRecord
+from harness.collect.fidelity import BOUNDS, problem, tolerance
+from harness.contracts.cards import TOLERANCES, PassCard
+from harness.contracts.task import Metric
 
 NEAR = {"top1_agreement": 1.0, "kl_divergence": 0.0}
+F1 = tasks.card("token-classification").metric("f1")
+PERPLEXITY = tasks.card("text-generation").metric("perplexity")
+ERRORS = Metric("errors", higher_is_better=False, words={})
 
 
-def applied(name: str, **parameters: Any) -> PassRecord:
-    return PassRecord(name=name, toolchain="torch", parameters=parameters, effect={}, source="")
-
-
-def score(value: float, metric: str = "f1") -> dict[str, Any]:
-    return {"metric": metric, "value": value, "higher_is_better": metric != "perplexity"}
+def cost(pass_: str, **parameters: Any) -> str:
+    """What a pass of the tree may cost, the widest of its implementations."""
+    cards = [tool.card for tool in load_catalog().passes_named(pass_)]
+    costs = [card.tolerance(card.complete(parameters)) for card in cards if isinstance(card, PassCard)]
+    return max(costs, key=TOLERANCES.index)
 
 
 @pytest.mark.parametrize(
     ("passes", "wanted"),
     [
         ([], "exact"),
-        ([applied("int8-static")], "int8"),
-        ([applied("int8-dynamic"), applied("fp16")], "int8"),
-        ([applied("distill"), applied("int8-static")], "other"),
-        ([applied("gguf", type="Q8_0")], "int8"),
-        ([applied("gguf", type="IQ4_XS")], "int4"),
-        ([applied("gguf", type="Q2_K")], "other"),
-        ([applied("somebody-s-own")], "other"),
+        ([{"costs": "int8"}], "int8"),
+        ([{"costs": "int8"}, {"costs": "fp16"}], "int8"),
+        ([{"costs": "bf16"}, {"costs": "int4"}], "int4"),
+        ([{"costs": "exact"}], "exact"),
+        ([{"costs": "fp16"}, {"name": "of an earlier version"}], "other"),
+        ([{"costs": "nothing at all"}], "other"),
     ],
 )
-def test_a_method_has_the_widest_tolerance_of_its_passes(passes: list[PassRecord], wanted: str) -> None:
+def test_a_method_has_the_widest_tolerance_of_its_passes(passes: list[dict[str, str]], wanted: str) -> None:
     assert tolerance(passes) == wanted
 
 
+@pytest.mark.parametrize(
+    ("pass_", "parameters", "wanted"),
+    [
+        ("optimum", {}, "exact"),
+        ("fp16", {}, "fp16"),
+        ("bf16", {}, "bf16"),
+        ("int8-static", {}, "int8"),
+        ("awq", {}, "int4"),
+        ("distill", {}, "other"),
+        ("gguf", {"type": "Q8_0"}, "int8"),
+        ("gguf", {"type": "IQ4_XS"}, "int4"),
+        ("gguf", {"type": "Q2_K"}, "other"),
+    ],
+)
+def test_a_pass_says_itself_what_it_may_cost(pass_: str, parameters: dict[str, Any], wanted: str) -> None:
+    assert cost(pass_, **parameters) == wanted
+
+
+def test_there_are_bounds_for_every_tolerance() -> None:
+    assert tuple(BOUNDS) == TOLERANCES
+
+
 def test_the_tolerances_widen_from_one_to_the_next() -> None:
-    bounds = list(TOLERANCES.values())
+    bounds = list(BOUNDS.values())
     for narrow, wide in pairwise(bounds):
         assert narrow.top1_agreement >= wide.top1_agreement
         assert narrow.kl_divergence <= wide.kl_divergence
-        assert narrow.perplexity_ratio <= wide.perplexity_ratio
+        assert narrow.ratio <= wide.ratio
         assert narrow.relative_loss <= wide.relative_loss
 
 
-def test_every_pass_of_the_table_is_one() -> None:
-    assert PASSES.keys() <= {tool.card.name for tool in load_catalog().passes}
-    assert set(PASSES.values()) <= TOLERANCES.keys()
-
-
 @pytest.mark.parametrize(
-    ("fidelity", "ours", "theirs", "told"),
+    ("fidelity", "metric", "ours", "theirs", "told"),
     [
-        ({"top1_agreement": 0.8}, score(0.9), score(0.9), "80.0% of the positions, int8 needs 85.0%"),
-        ({"kl_divergence": 0.5}, score(0.9), score(0.9), "0.5 nats (KL divergence) from the original's, int8 allows 0.15"),
-        ({}, score(0.8), score(0.9), "f1 is 11.1% worse than the original's, int8 allows 5%"),
-        ({}, score(50, "perplexity"), score(25, "perplexity"), "perplexity is 2 times the original's, int8 allows 1.15"),
-        ({"kl_divergence": math.nan}, score(0.9), score(0.9), "nan nats"),
-        ({"top1_agreement": math.nan}, score(0.9), score(0.9), "nan% of the positions"),
-        ({}, score(math.inf, "perplexity"), score(25, "perplexity"), "inf times"),
-        ({}, score(math.nan), score(0.9), "nan% worse"),
-    ],
-)  # fmt: skip
-def test_what_leaves_its_bounds_is_told_in_numbers(
-    fidelity: dict[str, float], ours: dict[str, Any], theirs: dict[str, Any], told: str
-) -> None:
-    assert told in str(problem("int8", NEAR | fidelity, ours, theirs))
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (score(0.9), score(0.9)),
-        (score(0.95), score(0.9)),
-        (score(0.0), score(0.0)),
-        (score(20, "perplexity"), score(25, "perplexity")),
-        (score(27, "perplexity"), score(25, "perplexity")),
+        ({"top1_agreement": 0.8}, F1, 0.9, 0.9, "80.0% of the positions, int8 needs 85.0%"),
+        ({"kl_divergence": 0.5}, F1, 0.9, 0.9, "0.5 nats (KL divergence) from the original's, int8 allows 0.15"),
+        ({}, F1, 0.8, 0.9, "f1 is 11.1% worse than the original's, int8 allows 5%"),
+        ({}, ERRORS, 0.3, 0.2, "errors is 50.0% worse than the original's, int8 allows 5%"),
+        ({}, PERPLEXITY, 50, 25, "perplexity is 2 times the original's, int8 allows 1.15"),
+        ({"kl_divergence": math.nan}, F1, 0.9, 0.9, "nan nats"),
+        ({"top1_agreement": math.nan}, F1, 0.9, 0.9, "nan% of the positions"),
+        ({}, PERPLEXITY, math.inf, 25, "inf times"),
+        ({}, F1, math.nan, 0.9, "nan% worse"),
     ],
 )
-def test_what_is_as_good_passes(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    assert problem("int8", NEAR, ours, theirs) is None
+def test_what_leaves_its_bounds_is_told_in_numbers(
+    fidelity: dict[str, float], metric: Metric, ours: float, theirs: float, told: str
+) -> None:
+    assert told in str(problem("int8", NEAR | fidelity, metric, ours, theirs))
+
+
+@pytest.mark.parametrize(
+    ("metric", "ours", "theirs"),
+    [
+        (F1, 0.9, 0.9),
+        (F1, 0.95, 0.9),
+        (F1, 0.0, 0.0),
+        (ERRORS, 0.1, 0.2),
+        (PERPLEXITY, 20, 25),
+        (PERPLEXITY, 27, 25),
+    ],
+)
+def test_what_is_as_good_passes(metric: Metric, ours: float, theirs: float) -> None:
+    assert problem("int8", NEAR, metric, ours, theirs) is None

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from harness.tasks import text_generation as task
+from harness.contracts import prepared
+from harness.tasks.text_generation import prepare, score
 
 
 class CharacterTokenizer:
@@ -45,33 +46,33 @@ def out(tmp_path: Path) -> Path:
 
 def test_windows_hold_512_tokens_do_not_overlap_and_keep_the_tail(model: Path, out: Path) -> None:
     rows = [{"text": "a" * 700}, {"text": "b" * 500}]
-    task.prepare_evaluation(rows, model, out)
-    windows = [batch["input_ids"] for batch in task.evaluation_batches(out)]
+    prepare.prepare_evaluation(rows, model, out)
+    windows = [batch["input_ids"] for batch in score.evaluation_batches(out)]
     assert [window.shape for window in windows] == [(1, 512), (1, 512), (1, 178)]
     text = "".join(chr(i) for i in np.concatenate(windows, axis=1)[0])
     assert text == "a" * 700 + "\n\n" + "b" * 500
 
 
 def test_a_last_token_by_itself_is_not_a_window(model: Path, out: Path) -> None:
-    task.prepare_evaluation([{"text": "a" * 513}], model, out)
-    assert len(list(task.evaluation_batches(out))) == 1
+    prepare.prepare_evaluation([{"text": "a" * 513}], model, out)
+    assert len(list(score.evaluation_batches(out))) == 1
 
 
 def test_windows_are_no_longer_than_the_model_can_read(model: Path, out: Path) -> None:
     (model / "config.json").write_text(json.dumps({"max_position_embeddings": 100}))
-    task.prepare_evaluation([{"text": "a" * 200}], model, out)
-    assert [batch["input_ids"].shape for batch in task.evaluation_batches(out)] == [(1, 100), (1, 100)]
+    prepare.prepare_evaluation([{"text": "a" * 200}], model, out)
+    assert [batch["input_ids"].shape for batch in score.evaluation_batches(out)] == [(1, 100), (1, 100)]
 
 
 def test_no_text_is_an_error(model: Path, out: Path) -> None:
     with pytest.raises(ValueError, match="no text to score"):
-        task.prepare_evaluation([{"text": ""}], model, out)
+        prepare.prepare_evaluation([{"text": ""}], model, out)
 
 
 def test_a_window_is_reduced_to_its_summed_nll_and_its_scored_tokens() -> None:
     random = np.random.default_rng(0)
     ids, logits = random.integers(0, 40, (1, 150)), random.normal(0, 5, (1, 150, 40)).astype(np.float32)
-    nll, count = task.reduce(logits, {"input_ids": ids})
+    nll, count = score.reduce({"logits": logits}, {"input_ids": ids})
     wanted = -log_softmax(logits[0, :-1].astype(np.float64), axis=-1)[np.arange(149), ids[0, 1:]].sum()
     assert count == 149
     assert nll == pytest.approx(wanted, rel=1e-12)
@@ -79,29 +80,28 @@ def test_a_window_is_reduced_to_its_summed_nll_and_its_scored_tokens() -> None:
 
 def test_logits_too_large_for_exp_do_not_overflow() -> None:
     logits = np.array([[[1e4, 0.0], [0.0, 0.0]]], dtype=np.float32)
-    assert task.reduce(logits, {"input_ids": np.array([[0, 0]])}).tolist() == [0.0, 1.0]
+    assert score.reduce({"logits": logits}, {"input_ids": np.array([[0, 0]])}).tolist() == [0.0, 1.0]
 
 
 def test_a_model_that_knows_nothing_has_the_vocabulary_as_perplexity(model: Path, out: Path) -> None:
-    task.prepare_evaluation([{"text": "some text " * 200}], model, out)
-    batches = task.evaluation_batches(out)
-    reduced = [task.reduce(np.zeros((1, batch["input_ids"].shape[1], 250)), batch) for batch in batches]
-    score = task.score(reduced, out)
-    assert score.value == pytest.approx(250)
-    assert score.interval == pytest.approx((250, 250))
-    assert score.examples == 4
-    assert not score.higher_is_better
+    prepare.prepare_evaluation([{"text": "some text " * 200}], model, out)
+    batches = score.evaluation_batches(out)
+    reduced = [score.reduce({"logits": np.zeros((1, batch["input_ids"].shape[1], 250))}, batch) for batch in batches]
+    found = score.score(reduced, out)
+    assert found.metrics["perplexity"].value == pytest.approx(250)
+    assert found.metrics["perplexity"].interval == pytest.approx((250, 250))
+    assert found.examples == 4
 
 
 def test_windows_count_by_their_tokens(out: Path) -> None:
     short, long = np.array([10.0, 1.0]), np.array([99.0, 99.0])
-    assert task.score([short, long], out).value == pytest.approx(np.exp(109 / 100))
+    assert score.score([short, long], out).metrics["perplexity"].value == pytest.approx(np.exp(109 / 100))
 
 
 def test_a_request_is_a_prompt_and_the_text_that_really_follows(model: Path, out: Path) -> None:
     text = "".join(chr(i) for i in range(1000, 3000))
-    task.prepare_workload([{"text": text}], model, {"batch": 2, "prompt_tokens": 50, "generated_tokens": 7}, out)
-    batches = task.workload_batches(out)
+    prepare.prepare_workload([{"text": text}], model, {"batch": 2, "prompt_tokens": 50, "generated_tokens": 7}, out)
+    batches = prepared.load_batches(out)
     assert len(batches) >= 8
     assert len({batch["input_ids"].tobytes() for batch in batches}) == len(batches)
     for batch in batches:
@@ -112,7 +112,7 @@ def test_a_request_is_a_prompt_and_the_text_that_really_follows(model: Path, out
 
 
 def test_every_window_is_learnt_as_it_is(model: Path, out: Path) -> None:
-    task.prepare_evaluation([{"text": "some text " * 200}], model, out)
-    examples = task.training_examples(out)
+    prepare.prepare_evaluation([{"text": "some text " * 200}], model, out)
+    examples = score.training_examples(out)
     assert [len(example["input_ids"]) for example in examples] == [512, 512, 512, 464]
     assert all((example["labels"] == example["input_ids"]).all() for example in examples)

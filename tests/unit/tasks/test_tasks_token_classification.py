@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval.metrics import f1_score
+from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from harness.tasks import IGNORED, _storage
-from harness.tasks import token_classification as task
+from harness.contracts import prepared
+from harness.contracts.prepared import IGNORED
+from harness.tasks import _ragged
+from harness.tasks.token_classification import prepare, score
 
 LABELS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG"]
 BEGIN, END = 1, 2
+SEQEVAL = {"f1": f1_score, "precision": precision_score, "recall": recall_score}
 
 
 class Encoding(dict[str, Any]):
@@ -91,7 +94,7 @@ pairs = st.lists(tags.flatmap(lambda gold: st.tuples(st.just(gold), st.permutati
 @given(tags)
 def test_spans_are_those_of_seqeval(sentence: list[str]) -> None:
     wanted = {(kind, start, end + 1) for kind, start, end in get_entities(sentence)}
-    assert task.spans(sentence) == wanted
+    assert score.spans(sentence) == wanted
 
 
 @pytest.mark.parametrize(
@@ -104,22 +107,28 @@ def test_spans_are_those_of_seqeval(sentence: list[str]) -> None:
         ("O O", set()),
     ],
 )
-def test_spans_of(sentence: str, wanted: set[task.Span]) -> None:
-    assert task.spans(sentence.split()) == wanted
+def test_spans_of(sentence: str, wanted: set[score.Span]) -> None:
+    assert score.spans(sentence.split()) == wanted
 
 
 @given(pairs)
-def test_the_score_is_seqevals_micro_f1(tmp_path_factory: pytest.TempPathFactory, sentences: list[Any]) -> None:
+def test_the_metrics_are_those_of_seqeval(tmp_path_factory: pytest.TempPathFactory, sentences: list[Any]) -> None:
     out = tmp_path_factory.mktemp("data")
-    gold, offsets = _storage.flatten([[LABELS.index(tag) for tag in sentence] for sentence, _ in sentences])
-    first, _ = _storage.flatten([range(len(sentence)) for sentence, _ in sentences])
+    gold, offsets = _ragged.flatten([[LABELS.index(tag) for tag in sentence] for sentence, _ in sentences])
+    first, _ = _ragged.flatten([range(len(sentence)) for sentence, _ in sentences])
     facts = {"labels": LABELS, "tags": LABELS}
-    _storage.save(out, facts, {"first": first, "gold": gold, "word_offsets": offsets})
+    prepared.save(out, facts, {"first": first, "gold": gold, "word_offsets": offsets})
     predictions = [np.array([LABELS.index(tag) for tag in predicted]) for _, predicted in sentences]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # seqeval warns where there is no entity at all
-        wanted = f1_score([list(g) for g, _ in sentences], [list(p) for _, p in sentences], zero_division=0)
-    assert task.score(predictions, out).value == pytest.approx(wanted)
+        pair = [list(gold) for gold, _ in sentences], [list(predicted) for _, predicted in sentences]
+        wanted = {name: metric(*pair, zero_division=0) for name, metric in SEQEVAL.items()}
+    found = score.score(predictions, out).metrics
+    assert {name: measured.value for name, measured in found.items()} == pytest.approx(wanted)
+
+
+def f1(predictions: list[np.ndarray], out: Path) -> float:
+    return score.score(predictions, out).metrics["f1"].value
 
 
 def one_hot(sequence: list[int]) -> np.ndarray:
@@ -127,44 +136,44 @@ def one_hot(sequence: list[int]) -> np.ndarray:
 
 
 def test_only_the_first_sub_token_of_a_word_counts(model: Path, out: Path) -> None:
-    task.prepare_evaluation([{"tokens": ["Alexander", "ran"], "tags": ["B-PER", "O"]}], model, out)
-    (inputs,) = task.evaluation_batches(out)
+    prepare.prepare_evaluation([{"tokens": ["Alexander", "ran"], "tags": ["B-PER", "O"]}], model, out)
+    (inputs,) = score.evaluation_batches(out)
     assert inputs["input_ids"].shape == (1, 6)  # begin, three pieces, one piece, end
-    right_first = task.reduce(one_hot([0, 1, 3, 4, 0, 0]), inputs)
-    wrong_first = task.reduce(one_hot([0, 0, 1, 1, 0, 0]), inputs)
-    assert task.score([right_first], out).value == 1
-    assert task.score([wrong_first], out).value == 0
+    right_first = score.reduce({"logits": one_hot([0, 1, 3, 4, 0, 0])}, inputs)
+    wrong_first = score.reduce({"logits": one_hot([0, 0, 1, 1, 0, 0])}, inputs)
+    assert f1([right_first], out) == 1
+    assert f1([wrong_first], out) == 0
 
 
 def test_the_models_own_order_of_labels_is_used(model: Path, out: Path) -> None:
     write_labels(model, ["I-PER", "B-PER", "O"])
-    task.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}], model, out)
-    assert task.score([np.array([2, 1, 2])], out).value == 1
+    prepare.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}], model, out)
+    assert f1([np.array([2, 1, 2])], out) == 1
 
 
 def test_words_beyond_the_models_length_count_as_missed(model: Path, out: Path) -> None:
     tokens, tags = ["abc"] * 18 + ["Eva"], ["O"] * 18 + ["B-PER"]
-    task.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}, {"tokens": tokens, "tags": tags}], model, out)
+    prepare.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}, {"tokens": tokens, "tags": tags}], model, out)
     predictions = [np.array([0, 1, 0]), np.zeros(20, dtype=int)]
-    assert task.score(predictions, out).value == pytest.approx(2 / 3)  # one found of two
+    assert f1(predictions, out) == pytest.approx(2 / 3)  # one found of two
 
 
 def test_labels_of_another_scheme_are_refused(model: Path, out: Path) -> None:
     write_labels(model, ["LABEL_0", "LABEL_1"])
     with pytest.raises(ValueError, match="not a label of the IOB2 scheme"):
-        task.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}], model, out)
+        prepare.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}], model, out)
 
 
 def test_a_model_of_other_entities_is_refused(model: Path, out: Path) -> None:
     write_labels(model, ["O", "B-GENE", "I-GENE"])
     with pytest.raises(ValueError, match="no entity in common"):
-        task.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}], model, out)
+        prepare.prepare_evaluation([{"tokens": ["Eva"], "tags": ["B-PER"]}], model, out)
 
 
 def test_sequences_are_filled_with_real_tokens_to_the_end(model: Path, out: Path) -> None:
     rows = [{"tokens": [chr(200 + i) * 3, "abc"], "tags": ["O", "O"]} for i in range(60)]
-    task.prepare_workload(rows, model, {"batch": 3, "sequence_length": 16}, out)
-    batches = task.workload_batches(out)
+    prepare.prepare_workload(rows, model, {"batch": 3, "sequence_length": 16}, out)
+    batches = prepared.load_batches(out)
     assert len(batches) >= 8
     assert len({batch["input_ids"].tobytes() for batch in batches}) == len(batches)
     for batch in batches:
@@ -177,16 +186,16 @@ def test_sequences_are_filled_with_real_tokens_to_the_end(model: Path, out: Path
 
 def test_a_sequence_longer_than_the_model_takes_is_refused(model: Path, out: Path) -> None:
     with pytest.raises(ValueError, match="at most 20 tokens, the workload asks for 21"):
-        task.prepare_workload([{"tokens": ["a"], "tags": ["O"]}], model, {"batch": 1, "sequence_length": 21}, out)
+        prepare.prepare_workload([{"tokens": ["a"], "tags": ["O"]}], model, {"batch": 1, "sequence_length": 21}, out)
 
 
 def test_a_words_tag_is_learnt_at_its_first_sub_token(model: Path, out: Path) -> None:
-    task.prepare_evaluation([{"tokens": ["Alexander", "ran"], "tags": ["B-PER", "O"]}], model, out)
-    (example,) = task.training_examples(out)
+    prepare.prepare_evaluation([{"tokens": ["Alexander", "ran"], "tags": ["B-PER", "O"]}], model, out)
+    (example,) = score.training_examples(out)
     assert example["input_ids"].shape == (6,)  # begin, three pieces, one piece, end
     assert example["labels"].tolist() == [IGNORED, 1, IGNORED, IGNORED, 0, IGNORED]
 
 
 def test_a_tag_that_the_model_does_not_know_is_not_learnt(model: Path, out: Path) -> None:
-    task.prepare_evaluation([{"tokens": ["Eva", "won"], "tags": ["B-PER", "B-MISC"]}], model, out)
-    assert task.training_examples(out)[0]["labels"].tolist() == [IGNORED, 1, IGNORED, IGNORED]
+    prepare.prepare_evaluation([{"tokens": ["Eva", "won"], "tags": ["B-PER", "B-MISC"]}], model, out)
+    assert score.training_examples(out)[0]["labels"].tolist() == [IGNORED, 1, IGNORED, IGNORED]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness import tasks, zoo
+from harness.contracts.task import Row
 from harness.matrix.source import parse
 from harness.sources import fetch
-from harness.tasks import Row
-from harness.tasks.token_classification import spans
+from harness.tasks.token_classification.score import spans
 from harness.zoo.datasets import named_entities
 
 TRAIN, EVALUATE = "train", "evaluate"

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.tasks import _storage
+from harness import tasks
+from harness.catalog.closure import closure
+from harness.contracts import prepared, values
+from harness.contracts.record import FidelityRecord, RuntimeRecord
 from harness.worker.environment import cpus_allowed
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 MANIFEST = {
     "format": "hf",
     "precision": "fp32",
-    "task": "image-classification",
+    **tasks.card("image-classification").facts,
     "weights": ["model.safetensors"],
     "passes": [],
     "provenance": ["made by a test"],
@@ -46,9 +49,9 @@ def artifact(tmp_path: Path) -> Path:
     (tmp_path / "config.json").write_text(json.dumps({"id2label": {str(i): str(i) for i in range(10)}}))
     (tmp_path / "model.safetensors").write_bytes(bytes(1234))
     images = np.zeros((20, 1, 8, 8), np.float32)
-    _storage.save(tmp_path / "data" / "workload", {}, {"pixel_values": images[:8, None]})
+    prepared.save(tmp_path / "data" / "workload", {}, {"pixel_values": images[:8, None]})
     labels = np.arange(20) % 10
-    _storage.save(tmp_path / "data" / "evaluation", {}, {"pixel_values": images, "labels": labels})
+    prepared.save(tmp_path / "data" / "evaluation", {}, {"pixel_values": images, "labels": labels})
     return tmp_path
 
 
@@ -65,7 +68,10 @@ def test_json_is_the_whole_record(artifact: Path) -> None:
     assert record["weights_bytes"] == 1234
     assert len(record["latency"]["nanoseconds"]) >= 30
     assert list(record["phases"]) == ["import", "load", "first_inference", "steady"]
-    assert (record["quality"]["value"], record["quality"]["examples"]) == (0.1, 20)
+    assert record["machine"]["cpu_count"] == os.cpu_count()
+    accuracy, macro_f1 = record["quality"]["metrics"]
+    assert (accuracy["name"], accuracy["value"], macro_f1["name"]) == ("accuracy", 0.1, "macro_f1")
+    assert len(record["quality"]["tallies"]) == 20
 
 
 def test_quality_is_left_out_where_there_is_no_held_out_data(artifact: Path) -> None:
@@ -93,6 +99,11 @@ def test_a_folder_without_a_manifest_is_told_in_one_line(tmp_path: Path) -> None
 def test_a_form_that_is_not_loaded_is_told_in_one_line(artifact: Path) -> None:
     (artifact / "manifest.json").write_text(json.dumps({**MANIFEST, "format": "gguf", "precision": "q4"}))
     assert "null does not load gguf/q4 on cpu; it loads hf/bf16, hf/fp16, hf/fp32" in told(worker(artifact))
+
+
+def test_an_artifact_that_does_not_say_its_use_is_told_in_one_line(artifact: Path) -> None:
+    (artifact / "manifest.json").write_text(json.dumps({k: v for k, v in MANIFEST.items() if k != "call"}))
+    assert "does not say 'call': make the artifact again" in told(worker(artifact))
 
 
 def test_missing_inputs_are_told_in_one_line(artifact: Path) -> None:
@@ -130,33 +141,52 @@ def step(
     spec |= (
         {"sampling": {"max_seconds": 0.2, "min_seconds": 0.1}} if kind == "measure" else {"keep_outputs": keep_outputs}
     )
-    (folder / "step.json").write_text(json.dumps({"kind": kind, "spec": spec, "seed": 0, "threads": 1}))
+    machine = {"id": "0123456789ab", "name": "the-test"}
+    described = {"kind": kind, "spec": spec, "seed": 0, "threads": 1, "machine": machine}
+    (folder / "step.json").write_text(json.dumps(described))
     inputs = ["--input", f"artifact={artifact}", "--input", f"data={artifact / 'data' / data}"]
     inputs += ["--input", f"reference={reference}"] if reference else []
     done = worker("--step", folder, *inputs, **options)
     return done.returncode, json.loads((folder / "status.json").read_text())
 
 
+def read(folder: Path) -> RuntimeRecord:
+    return values.read(RuntimeRecord, folder / "out" / "record.json")
+
+
 @pytest.mark.parametrize(("kind", "data"), [("measure", "workload"), ("evaluate", "evaluation")])
 def test_a_step_leaves_its_record_and_says_ok(artifact: Path, tmp_path: Path, kind: str, data: str) -> None:
     code, status = step(tmp_path / "step", artifact, kind, data)
     assert (code, status["status"]) == (0, "ok")
-    assert json.loads((tmp_path / "step" / "out" / "record.json").read_text())
+    record = read(tmp_path / "step")
+    assert (record.measurement is not None, record.evaluation is not None) == (kind == "measure", kind == "evaluate")
+    made = record.measurement or record.evaluation
+    assert made is not None
+    assert (made.machine.id, made.machine.name) == ("0123456789ab", "the-test")
+
+
+@pytest.mark.parametrize("kind", ["measure", "evaluate"])
+def test_only_an_evaluation_knows_tasks(kind: str) -> None:
+    places = closure(["harness.worker.__main__", f"harness.worker.{kind}"]).files
+    assert any("tasks" in place for place in places) == (kind == "evaluate")
+    assert f"harness/worker/{'evaluate' if kind == 'measure' else 'measure'}.py" not in places
+
+
+def test_a_step_of_another_room_is_refused(artifact: Path, tmp_path: Path) -> None:
+    code, status = step(tmp_path / "step", artifact, "train", "workload")
+    assert (code, status["reason"]) == (1, "a runtime does not know the step 'train'; it knows measure, evaluate")
 
 
 def test_outputs_are_compared_with_those_that_the_reference_kept(artifact: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     step(first, artifact, "evaluate", "evaluation", keep_outputs=True)
     step(second, artifact, "evaluate", "evaluation", reference=first / "out")
-    records = [json.loads((folder / "out" / "record.json").read_text()) for folder in (first, second)]
-    assert records[0]["fidelity"] is None
-    assert records[1]["fidelity"] == {
-        "positions": 20,
-        "top1_agreement": 1.0,
-        "kl_divergence": 0.0,
-        "max_logit_difference": 0.0,
-    }
-    assert records[0]["tallies"] == records[1]["tallies"]
+    kept, compared = (read(folder).evaluation for folder in (first, second))
+    assert kept is not None
+    assert compared is not None
+    assert kept.fidelity is None
+    assert compared.fidelity == FidelityRecord(20, top1_agreement=1.0, kl_divergence=0.0, max_logit_difference=0.0)
+    assert kept.tallies == compared.tallies
 
 
 def test_a_step_that_fails_says_why_in_its_status(artifact: Path, tmp_path: Path) -> None:
@@ -225,5 +255,4 @@ def test_that_a_runtime_does_not_take_a_model_is_a_finding(
 ) -> None:
     code, status = step(tmp_path / "step", artifact, kind, "workload", runtime="picky", image=several)
     assert (code, status["status"]) == (0, "ok")
-    record = json.loads((tmp_path / "step" / "out" / "record.json").read_text())
-    assert record == {"unsupported": "this model's operator Frobnicate 7 is too new; it reads up to 6"}
+    assert read(tmp_path / "step").unsupported == "this model's operator Frobnicate 7 is too new; it reads up to 6"

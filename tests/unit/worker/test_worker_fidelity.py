@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
 from harness.worker import fidelity
-from harness.worker.fidelity import CLASSES, Comparison, Reference
+from harness.worker.fidelity import CLASSES, Deviation, Reference
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def compared(folder: Path, reference: list[Any], cell: list[Any]) -> Mapping[str
     for logits in reference:
         keeper.see(logits)
     keeper.save(folder)
-    comparison = Comparison(folder)
+    comparison = Deviation(folder)
     for logits in cell:
         comparison.see(logits)
     return comparison.record()

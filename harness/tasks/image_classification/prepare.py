@@ -1,0 +1,35 @@
+"""Images, scaled and normalized as the model's own configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.contracts import prepared
+from harness.contracts.adapter import Array
+from harness.contracts.task import Misfit, Row
+from harness.tasks._images import Preprocessing, pixels
+
+
+def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
+    """Write the rows' ``image`` and ``label`` (the model's class id)."""
+    how = Preprocessing.of(model)
+    arrays: dict[str, Array] = {
+        "pixel_values": pixels([row["image"] for row in rows], how, how.image_size),
+        "labels": np.array([row["label"] for row in rows], dtype=np.int64),
+    }
+    prepared.save(out, {"image_size": how.image_size}, arrays)
+
+
+def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:
+    """Write ``pixel_values`` [batch, channels, image_size, image_size]."""
+    batch, size = workload["batch"], workload["image_size"]
+    count = prepared.BATCHES * batch
+    if len(rows) < count:
+        needs = f"needs {count} ({prepared.BATCHES} inputs of batch {batch})"
+        raise Misfit(f"the data set has {len(rows)} images, the workload {needs}: ask for a smaller batch")
+    values = pixels([row["image"] for row in rows[:count]], Preprocessing.of(model), size)
+    arrays = {"pixel_values": values.reshape(prepared.BATCHES, batch, *values.shape[1:])}
+    prepared.save(out, {"workload": dict(workload)}, arrays)

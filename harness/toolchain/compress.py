@@ -1,0 +1,45 @@
+"""The step that applies one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.contracts.artifact import Context, ConversionError
+from harness.contracts.cards import PassCard
+from harness.toolchain.artifacts import finish, in_manifest, read_artifact, require_changed, require_weights
+from harness.toolchain.tools import require_accepted, tool
+
+
+def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
+    """Apply it, and record what it did and what it may cost."""
+    source = read_artifact(context.inputs["artifact"])
+    module = tool("passes", spec["pass"])
+    card: PassCard = module.CARD
+    require_accepted(card, source.form)
+    parameters = _parameters(card, spec["parameters"])
+    made = module.apply(source, out, parameters, context)
+    require_weights(out, made)
+    require_changed(source, out, made)
+    entry = {
+        "name": card.name,
+        "toolchain": spec["toolchain"],
+        "parameters": parameters,
+        "effect": made.effect,
+        "source": card.source,
+        "costs": card.tolerance(parameters),
+    }
+    form = in_manifest(card.result(source.form, parameters))
+    finish({**source.manifest, **form, "passes": [*source.manifest["passes"], entry]}, made, out)
+
+
+def _parameters(card: PassCard, given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(given.keys() - card.parameters.keys())
+    if unknown:
+        raise ConversionError(f"{card.name} has no parameter {', '.join(unknown)}")
+    complete = card.complete(given)
+    for name, parameter in card.parameters.items():
+        if problem := parameter.problem(complete[name]):
+            raise ConversionError(f"{card.name}: {name}: {problem}")
+    return complete
