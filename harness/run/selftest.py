@@ -22,6 +22,7 @@ import numpy as np
 from harness import stats
 from harness.catalog import PACKAGE, Catalog, Runtime, hash_files
 from harness.contracts import prepared, values
+from harness.contracts.artifact import MANIFEST, Manifest
 from harness.contracts.files import write_json
 from harness.contracts.record import Measurement, RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
@@ -77,9 +78,9 @@ class _Bench:
         (place / "weights.bin").write_bytes(b"\1" * size)
         (place / "config.json").write_text('{"id2label": {"0": "a", "1": "b"}}', "utf-8")
         extra = {"products": products, "memory": memory, "bytes": _BYTES}
-        form = {"format": "hf" if name == "null" else "known", "precision": "fp32"}
-        manifest = {**form, **_USE, "weights": ["weights.bin"], "passes": [], "provenance": [], "extra": extra}
-        (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        format_ = "hf" if name == "null" else "known"
+        manifest = Manifest(format_, "fp32", **_USE, weights=["weights.bin"], extra=extra)
+        write_json(place / MANIFEST, values.dump(manifest))
         self._artifacts[name] = place
         return name
 

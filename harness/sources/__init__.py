@@ -5,11 +5,13 @@ The grammar is ``harness.matrix.source``; each kind of source has its own module
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from harness.contracts import values
+from harness.contracts.artifact import MANIFEST, Manifest
+from harness.contracts.files import write_json
 from harness.contracts.task import TaskCard
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PackageSource, PathSource, Source, ZooSource
@@ -76,15 +78,9 @@ def fetch(
 def write_manifest(out: Path, facts: Mapping[str, Any], task: TaskCard) -> None:
     """Make the fetched folder ``out`` an artifact for a task. Raises SourceError where it holds no known model."""
     origin = facts["source"] + (f" with sha256 {facts['sha256']}" if "sha256" in facts else "")
-    manifest = {
-        **describe_model(out),
-        **task.facts,
-        "passes": [],
-        "provenance": [f"weights from {origin}", *facts["notes"]],
-        "tools": {},
-        "extra": {},
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=2), "utf-8")
+    provenance = [f"weights from {origin}", *facts["notes"]]
+    manifest = Manifest(**describe_model(out), **task.facts, provenance=provenance)
+    write_json(out / MANIFEST, values.dump(manifest))
 
 
 def _existing(source: PathSource, base: Path) -> Path:

@@ -88,7 +88,7 @@ def _run(step: StepDescription, inputs: Mapping[str, Path], out: Path) -> None:
 def _context(step: StepDescription, inputs: Mapping[str, Path]) -> Context:
     """How the model is used stands in its manifest; where there is no model yet, in the spec of what makes it."""
     model = inputs.get("artifact") or inputs.get("model")
-    facts = read_artifact(model).manifest if model else step.spec
+    facts = values.dump(read_artifact(model).manifest) if model else step.spec
     return Context(
         seed=step.seed,
         threads=step.threads,

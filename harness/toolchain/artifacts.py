@@ -4,52 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
-from harness.contracts.cards import Form
-
-#: What a manifest says of the use of its model: every pass and exporter carries it over.
-FACTS = ("task", "call", "modality", "auto_class")
+from harness.contracts import values
+from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made, Manifest
+from harness.contracts.files import write_json
 
 
 def read_artifact(path: Path) -> Artifact:
-    """The artifact in a folder. Raises ConversionError where the folder holds none, or one that does not say its use."""
+    """The artifact in a folder. Raises ConversionError where the folder holds none, or a manifest that is not whole."""
+    if not (path / MANIFEST).is_file():
+        raise ConversionError(f"{path.name} is not an artifact: it has no {MANIFEST}")
     try:
-        manifest = json.loads((path / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConversionError(f"{path.name} is not an artifact: it has no {MANIFEST}") from None
-    if lacking := [name for name in FACTS if name not in manifest]:
-        raise ConversionError(
-            f"{path.name}: its {MANIFEST} does not say {lacking[0]!r}: make it again, with this version"
-        )
-    return Artifact(path, manifest)
+        return Artifact(path, values.read(Manifest, path / MANIFEST))
+    except values.Damaged as damage:
+        raise ConversionError(f"{path.name}: {damage}: make it again, with this version") from None
 
 
-def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Write ``manifest.json``."""
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), "utf-8")
-
-
-def in_manifest(form: Form) -> dict[str, str]:
-    """A form as manifests have it."""
-    return {"format": form.format, "precision": form.precision}
-
-
-def finish(manifest: Mapping[str, Any], made: Made, out: Path) -> None:
-    """Write the manifest of a new artifact: ``manifest``, and what was made. Raises ConversionError without weights."""
+def finish(begun: Manifest, made: Made, out: Path) -> None:
+    """Write the manifest of a new artifact: ``begun``, and what was made. Raises ConversionError without weights."""
     require_weights(out, made)
-    new = {
-        "weights": made.weights,
-        "extra": made.extra,
-        "provenance": [*manifest["provenance"], *made.provenance],
-        "tools": {**manifest["tools"], **loaded_versions()},
-    }
-    write_manifest(out, {**manifest, **new})
+    whole = replace(
+        begun,
+        weights=list(made.weights),
+        extra=dict(made.extra),
+        provenance=[*begun.provenance, *made.provenance],
+        tools={**begun.tools, **loaded_versions()},
+    )
+    write_json(out / MANIFEST, values.dump(whole))
 
 
 def require_weights(out: Path, made: Made) -> None:

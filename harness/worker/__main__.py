@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.contracts import machine, values
 from harness.contracts.adapter import Unsupported
+from harness.contracts.artifact import MANIFEST, Manifest
 from harness.contracts.cards import RuntimeCard
 from harness.contracts.files import write_json
 from harness.contracts.loading import load, load_file
@@ -103,13 +104,13 @@ def _cards() -> tuple[RuntimeCard, ...]:
 def _subject(
     artifact: Path, runtime: str | None, device: str, threads: int, name: MachineName | None = None
 ) -> Subject:
-    manifest_file = artifact / "manifest.json"
-    if not manifest_file.is_file():
-        raise _UserError(f"{artifact} holds no manifest.json; make an artifact with `harness artifact CELL --out DIR`")
-    manifest = json.loads(manifest_file.read_text("utf-8"))
-    if lacking := [name for name in ("call", "modality", "auto_class") if name not in manifest]:
-        raise _UserError(f"{manifest_file} does not say {lacking[0]!r}: make the artifact again, with this version")
-    form = f"{manifest['format']}/{manifest['precision']}"
+    if not (artifact / MANIFEST).is_file():
+        raise _UserError(f"{artifact} holds no {MANIFEST}; make an artifact with `harness artifact CELL --out DIR`")
+    try:
+        manifest = values.read(Manifest, artifact / MANIFEST)
+    except values.Damaged as damage:
+        raise _UserError(f"{artifact}: {damage}; make the artifact again, with this version") from None
+    form = str(manifest.form)
     asked = [card for card in _cards() if runtime in (None, card.name)]
     for card in asked:
         if device in card.devices and form in map(str, card.loads_on(device)):
@@ -136,7 +137,7 @@ def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
         "runtime": subject.card.name,
         "device": subject.device,
         "threads": subject.threads,
-        "artifact": {key: subject.manifest[key] for key in told},
+        "artifact": {key: value for key, value in values.dump(subject.manifest).items() if key in told},
         "versions": versions(subject.card.distributions),
         **values.dump(measured),
         "quality": quality,

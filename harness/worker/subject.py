@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.contracts.adapter import Adapter
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import RuntimeCard
 from harness.contracts.machine import Machine
 
@@ -19,7 +18,7 @@ class Subject:
     card: RuntimeCard
     adapter: type[Adapter]
     artifact: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     device: str
     threads: int
     machine: Machine
@@ -27,7 +26,7 @@ class Subject:
     @property
     def weights_bytes(self) -> int:
         """Size of the weight files, as the manifest names them."""
-        return sum((self.artifact / name).stat().st_size for name in self.manifest["weights"])
+        return sum((self.artifact / name).stat().st_size for name in self.manifest.weights)
 
     def start(self) -> Adapter:
         """The runtime, imported, with no model in it."""

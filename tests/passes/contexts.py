@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.contracts.artifact import Artifact, Context, Recipe
-from harness.contracts.cards import Use
+from harness.contracts.artifact import Artifact, Context, Manifest, Recipe
+from harness.contracts.cards import Form, Use
 
 ENCODER, CLASSIFIER, IMAGES, LANGUAGE = (
     "token-classification",
@@ -41,12 +41,21 @@ def make_context(task: str, inputs: Mapping[str, Path] | None = None, threads: i
     return Context(seed, threads, task, progress=lambda fraction, message: None, inputs=inputs or {}, **told)
 
 
-def make_manifest(task: str, form: str = "hf", weights: tuple[str, ...] = ("model.safetensors",)) -> dict[str, Any]:
+def make_manifest(
+    task: str, form: str = "hf", weights: tuple[str, ...] = ("model.safetensors",), **more: Any
+) -> Manifest:
     """The manifest of an artifact in fp32 that no pass has touched."""
-    use = USES[task]
-    model = {"task": task, "call": use.call, "modality": use.modality, "auto_class": AUTO_CLASSES[task]}
-    made = {"passes": [], "provenance": [], "tools": {}, "extra": {}}
-    return {"format": form, "precision": "fp32", "weights": list(weights), **model, **made}
+    use, name = USES[task], Form.parse(form)
+    return Manifest(
+        format=name.format,
+        precision=name.precision,
+        task=task,
+        call=use.call,
+        modality=use.modality,
+        auto_class=AUTO_CLASSES[task],
+        weights=list(weights),
+        **more,
+    )
 
 
 def make_artifact(

@@ -108,4 +108,4 @@ def share_of_zeros(tensors: Iterable[Array]) -> float:
 
 def passed(source: Artifact) -> set[str]:
     """Names of the passes that made the artifact."""
-    return {entry["name"] for entry in source.manifest["passes"]}
+    return {entry.name for entry in source.manifest.passes}

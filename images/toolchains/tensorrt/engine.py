@@ -52,7 +52,7 @@ def build_engine(library: Any, source: Artifact, out: Path, context: Context) ->
     products = _products(library, network)
     effect = {"matrix_products": dict(products), "profile": ranges}
     arithmetic = products.most_common(1)[0][0]
-    return Made([ENGINE], effect=effect, extra={**source.manifest["extra"], "arithmetic": arithmetic})
+    return Made([ENGINE], effect=effect, extra={**source.manifest.extra, "arithmetic": arithmetic})
 
 
 def _logger(library: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from harness.toolchain.steps import compress
 from transformers import (
     BertConfig,
     BertForTokenClassification,
@@ -25,7 +26,6 @@ from transformers import (
 from harness.contracts.artifact import ConversionError
 from harness.tasks import _storage
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.steps import compress
 from tests.passes.contexts import AUTO_CLASSES, ENCODER, IMAGES, LANGUAGE, make_context, make_manifest
 
 IMAGE = Path(__file__).parents[3] / "images" / "toolchains" / "torch"

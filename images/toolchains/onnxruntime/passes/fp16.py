@@ -52,4 +52,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         "bits_per_weight": round(8 * size(out) / sum(array.size for array in before.values()), 3),
         "max_abs_weight_change": change,
     }
-    return Made(files, effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(files, effect=effect, extra=dict(source.manifest.extra))

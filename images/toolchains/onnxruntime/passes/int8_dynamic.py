@@ -45,7 +45,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
     )
     context.progress(0.9, "verifying")
-    return Made(written(out), effect=_effect(source.path, out), extra=dict(source.manifest["extra"]))
+    return Made(written(out), effect=_effect(source.path, out), extra=dict(source.manifest.extra))
 
 
 def _shared(graph: Any) -> list[str]:

@@ -79,7 +79,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     )
     context.progress(0.9, "verifying")
     effect = {"examples": len(batches), **_effect(before, len(chosen), out)}
-    return Made(written(out), effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(written(out), effect=effect, extra=dict(source.manifest.extra))
 
 
 class _Reader:

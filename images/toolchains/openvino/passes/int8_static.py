@@ -63,4 +63,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     )
     context.progress(0.9, "verifying")
     effect = {"examples": len(rows), **write_quantized(quantized, source, out)}
-    return Made(list(source.manifest["weights"]), effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(list(source.manifest.weights), effect=effect, extra=dict(source.manifest.extra))

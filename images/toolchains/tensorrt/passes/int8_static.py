@@ -85,7 +85,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     _drop_unused(made.graph)
     weights = save(made, out)
     effect = {"examples": len(examples.batches), **_effect(before, made)}
-    return Made(weights, effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(weights, effect=effect, extra=dict(source.manifest.extra))
 
 
 def _drop_unused(graph: Any) -> None:

@@ -23,7 +23,7 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     import palette
     from safetensors.torch import save_file
 
-    extra: dict[str, Any] = dict(source.manifest["extra"])
+    extra: dict[str, Any] = dict(source.manifest.extra)
     weights = palette.restored(tensors(source), extra)
     copy_companions(source, out)
     save_file(weights, out / WEIGHTS, {"format": "pt"})

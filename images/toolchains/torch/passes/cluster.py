@@ -69,4 +69,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         "bits_per_weight": bits_per_weight(out / WEIGHTS, weights),
         "max_abs_weight_change": max(float((written[name] - before[name]).abs().max()) for name in chosen),
     }
-    return Made([WEIGHTS], effect=effect, extra={**source.manifest["extra"], **extra})
+    return Made([WEIGHTS], effect=effect, extra={**source.manifest.extra, **extra})

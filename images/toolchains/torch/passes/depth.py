@@ -58,7 +58,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         "highest_influence_dropped": round(max(influence[at] for at in dropped), 4),
     }
     effect = {**facts, **removed(source, out, context.auto_class), **recovery_effect(trained)}
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _influence(model: Any, layers: Any, examples: Any, context: Context) -> list[float]:

@@ -88,7 +88,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         **loss.last(),
         "teacher_agreement_on_training_data": _agreement(teacher, written, examples, context),
     }
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _agreement(teacher: Any, student: Any, examples: Any, context: Context) -> float:

@@ -59,7 +59,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         written = prunable(load_model(out, context.auto_class))
         share = pattern_share({name: written[name] for name in layers}, *_counts(pattern))
         facts |= {"share_of_groups_in_pattern": round(share, 4), "tensors_left_dense": len(written) - len(layers)}
-    return Made([WEIGHTS], effect=facts, extra=dict(source.manifest["extra"]))
+    return Made([WEIGHTS], effect=facts, extra=dict(source.manifest.extra))
 
 
 def _prune(layers: Mapping[str, Any], sparsity: float, scope: str) -> None:

@@ -71,7 +71,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     save(model, source, out)
     facts = {"steps": trained.steps, "loss": round(trained.loss, 4)}
     return Made(
-        [WEIGHTS], effect={**effect(out, context.auto_class, before), **facts}, extra=dict(source.manifest["extra"])
+        [WEIGHTS], effect={**effect(out, context.auto_class, before), **facts}, extra=dict(source.manifest.extra)
     )
 
 

@@ -77,7 +77,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         **_widths(smaller.config),
         **recovery_effect(trained),
     }
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _pruned(
