@@ -26,6 +26,7 @@ from harness.contracts.artifact import MANIFEST, Manifest
 from harness.contracts.files import write_json
 from harness.contracts.record import Measurement, RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
+from harness.contracts.task import ModelFacts
 from harness.engines import takeover
 from harness.engines.contract import Built, Engine, Job, Limits, Place
 from harness.engines.takeover import Bounds
@@ -54,7 +55,7 @@ _OVERHEAD_LIMIT_US = 20.0
 _SAMPLING = {"min_samples": 30, "min_seconds": 0.05, "max_seconds": 0.1, "precision": 0.01}
 _LIMITS = Limits(cpus=1, memory_bytes=2 * 2**30, timeout_s=120.0)  # all that is measured here works in one thread
 #: How the artifacts are used; they are for nothing.
-_USE = {"task": "none", "call": "forward", "modality": "image", "auto_class": "none"}
+_USE: ModelFacts = {"task": "none", "call": "forward", "modality": "image", "auto_class": "none"}
 
 
 @dataclass

@@ -3,8 +3,8 @@
 A step is made in ``tmp/`` and renamed to ``steps/<kk>/<key>/`` once it is whole and on the disk: a reader sees all of it or
 nothing, also after a power cut, and a run that is killed loses at most the step in flight. ``receipt.json`` lists the hash of
 every file of the step, and holds a hash of itself. All reading goes through ``find`` and ``output``, which verify what they
-hand out: an entry that is not what its receipt says is set aside in ``damaged/``, told in one line, and made again. Failed steps
-are kept apart, in ``failed/``, with their logs.
+hand out: an entry that is not what its receipt says is set aside in ``damaged/``, told in one line, and made again. Failed
+steps are kept apart, in ``failed/``, with their logs.
 """
 
 from __future__ import annotations
