@@ -70,9 +70,16 @@ def publish(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; those with containers and with a browser run where an engine and Chromium are found."""
+    """Run the tests; those with containers or a browser run where an engine and Chromium are found. -- --cov tells coverage."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    words = [word for word in session.posargs if word != "--cov"]
+    if words == session.posargs:
+        session.run("pytest", *words)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *words)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
 
 
 @nox.session
@@ -103,6 +110,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    for described in sorted(
+        Path("images").glob("*/*/image.yaml")
+    ):  # apart: images use the same names for their modules
+        folder = str(described.parent)
+        session.run("mypy", "--explicit-package-bases", folder, env={"MYPYPATH": f"{folder}:."}, silent=True)
 
 
 @nox.session

@@ -240,7 +240,8 @@ class Planner:
 
     def _fetch(self, parsed: source.Source, sha256: str | None, trust: bool, task: str | None) -> str:
         spec: dict[str, Any] = {"source": str(parsed), "sha256": sha256, "trust": trust, "task": task}
-        spec |= tasks.card(task).facts if task else {}  # what the manifest says of it
+        if task:
+            spec |= tasks.card(task).facts  # what the manifest says of it
         spec |= {"layout": keys.FETCH_LAYOUT, "content": self.fingerprint(parsed)}
         return self._add("fetch", f"fetch {parsed}", None, None, spec, {})
 

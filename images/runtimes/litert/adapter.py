@@ -152,4 +152,5 @@ class Adapter:
 
     def close(self) -> None:
         """Free the model."""
-        self.interpreter = self.runners = None
+        self.interpreter = None
+        self.runners = {}

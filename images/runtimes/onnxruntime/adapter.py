@@ -121,8 +121,8 @@ class Adapter:
         self.session.run_with_iobinding(binding)
         logits, *present = binding.get_outputs()  # in the order in which they were bound
         self.cache = dict(zip(self.cache, present, strict=True))
-        array: Array = logits.numpy()[:, -1]
-        return array
+        last: Array = logits.numpy()[:, -1]
+        return last
 
     def _sequence(self, input_ids: npt.NDArray[np.int64], length: int, keep: int) -> dict[str, Array]:
         """All inputs but the cache; ``keep`` last positions get logits, 0 means all."""
@@ -147,4 +147,5 @@ class Adapter:
 
     def close(self) -> None:
         """Free the session and the cache."""
-        self.session = self.cache = None
+        self.session = None
+        self.cache = {}

@@ -87,7 +87,7 @@ def _wrapped(model: Any, use: Use) -> Any:
     """
     import torch
 
-    class Images(torch.nn.Module):
+    class Images(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -96,7 +96,7 @@ def _wrapped(model: Any, use: Use) -> Any:
             return {"logits": self.model(pixel_values=pixel_values).logits}
 
     class Text(Images):
-        def forward(self, **inputs: Any) -> dict[str, Any]:
+        def forward(self, **inputs: Any) -> dict[str, Any]:  # type: ignore[override]
             hidden = 1.0 - inputs["attention_mask"][:, None, None, :].float()
             mask = hidden * torch.finfo(torch.float32).min
             return {"logits": self.model(**{**inputs, "attention_mask": mask}).logits}
