@@ -14,7 +14,7 @@ from harness.toolchain.parity import SENTENCE
 
 ENCODER, IMAGES, LANGUAGE = "token-classification", "image-classification", "text-generation"
 LABELS = ["O", "B-PER", "I-PER"]
-WORDS = 64  # of the vocabulary
+WORDS = 80  # of the vocabulary
 ROWS = 24  # of the train split
 EDGE = 32  # of an image
 
