@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 from exporters import hf, hf4  # noqa: E402
 from passes import bf16  # noqa: E402
 
-WIDTH, HIDDEN, HEADS, LAYERS, WORDS = 64, 128, 4, 2, 96
+WIDTH, HIDDEN, HEADS, LAYERS, WORDS = 64, 128, 4, 2, 97
 Q8_0, F32 = gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F32
 
 
@@ -35,7 +35,7 @@ def quantized(tmp_path: Path) -> Artifact:
     folder.mkdir()
     writer = gguf.GGUFWriter(folder / "model.gguf", "llama")
     writer.add_block_count(LAYERS)
-    writer.add_context_length(64)
+    writer.add_context_length(1024)
     writer.add_embedding_length(WIDTH)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
@@ -44,7 +44,7 @@ def quantized(tmp_path: Path) -> Artifact:
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_rope_freq_base(10000.0)
     writer.add_vocab_size(WORDS)
-    tokens = [*("<|endoftext|>", "Ġ"), *map(chr, range(ord("!"), ord("~") + 1))]
+    tokens = [*("<|endoftext|>", "Ġ"), *map(chr, range(ord("!"), ord("~") + 1)), "th"]
     assert len(tokens) == WORDS
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
@@ -121,9 +121,7 @@ def test_transformers_4_is_given_the_same_weights_and_the_logits_to_compare(
 
 
 def test_transformers_4_finds_its_own_words_in_the_configuration(steps: Steps, tmp_path: Path) -> None:
-    source = tiny.checkpoint(
-        tiny.LANGUAGE, tmp_path, rope_parameters={"rope_type": "default", "rope_theta": 50000.0}
-    )
+    source = tiny.checkpoint(tiny.LANGUAGE, tmp_path, rope_parameters={"rope_type": "default", "rope_theta": 50000.0})
     made, effect = steps.export(hf4, source)
     config = json.loads((made.path / "config.json").read_text("utf-8"))
     assert config["rope_theta"] == 50000.0
