@@ -13,6 +13,7 @@ import numpy as np
 from harness.making import Artifact
 from harness.tasks import Array
 
+KEPT: list[Any] = []  # adapters of a process are never freed: llama.cpp goes on calling the latest one's log
 RUNTIMES = Path(__file__).parents[2] / "images/runtimes"
 
 
@@ -46,6 +47,7 @@ def _loaded(made: Artifact, runtime: str, mode: str) -> Any:
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     adapter = sys.modules[name].Adapter("cpu", 2, mode)
+    KEPT.append(adapter)
     adapter.load(made.path, made.manifest)
     return adapter
 

@@ -39,11 +39,10 @@ def checkpoint(task: str, folder: Path, **changes: Any) -> Artifact:
     path = folder / f"checkpoint-{task}"
     model = _model(task, changes)
     if task == IMAGES:
-        with torch.no_grad():
-            model.train()(torch.rand(8, 1, EDGE, EDGE))  # norms that are not the identity
+        _settle(model)
     model.eval().save_pretrained(path)
     if task != IMAGES:
-        _tokenizer(pads=task == ENCODER).save_pretrained(path)
+        tokenizer(pads=task == ENCODER).save_pretrained(path)
     return artifact(path, "hf", task, ["model.safetensors"])
 
 
@@ -86,6 +85,22 @@ def _smooth(draw: np.random.Generator, count: int) -> Array:
     return draw.random((count, 1, 4, 4), np.float32).repeat(EDGE // 4, axis=2).repeat(EDGE // 4, axis=3)
 
 
+def _settle(model: Any) -> None:
+    """Give norms statistics that are not the identity, and logits the mean 0 and the deviation 1 over smooth images."""
+    import torch
+
+    pixels = torch.from_numpy(_smooth(np.random.default_rng(1), 16))
+    head = model.classifier[-1]
+    with torch.no_grad():
+        for _ in range(20):
+            model.train()(pixels)
+        logits = model.eval()(pixels).logits
+        if isinstance(head, torch.nn.Linear):
+            spread = (logits - logits.mean(0)).std()
+            head.bias.copy_((head.bias - logits.mean(0)) / spread)
+            head.weight.div_(spread)
+
+
 def _model(task: str, changes: dict[str, Any]) -> Any:
     import transformers
 
@@ -103,13 +118,13 @@ def _model(task: str, changes: dict[str, Any]) -> Any:
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(**config | changes))
 
 
-def _tokenizer(pads: bool) -> Any:
+def tokenizer(pads: bool) -> Any:
     """A tokenizer of whole words: those of the sentence that conversions are compared on."""
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     words = ["[UNK]", "[PAD]", *dict.fromkeys(SENTENCE.replace(".", " .").split())]
-    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    made = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
     special = {"unk_token": "[UNK]", **({"pad_token": "[PAD]"} if pads else {})}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **special)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=128, **special)
