@@ -18,9 +18,9 @@ from tests.passes.steps import Steps
 
 sys.path.append(str(Path(__file__).parents[3] / "images/toolchains/tensorflow"))
 
-from exporters import tflite  # noqa: E402
-from passes import fp16, int8_dynamic, int8_static, qat  # noqa: E402
-from tflite_graphs import constants, run  # noqa: E402
+from exporters import tflite
+from passes import fp16, int8_dynamic, int8_static, qat
+from tflite_graphs import constants, run
 
 tf.config.threading.set_intra_op_parallelism_threads(2)
 tf.config.threading.set_inter_op_parallelism_threads(1)
