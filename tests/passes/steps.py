@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from harness.toolchain.steps import compress, export
 
 from harness.contracts.artifact import Artifact, Context
 from harness.toolchain.artifacts import read_artifact
-from harness.toolchain.steps import compress, export
 from tests.passes import tiny
 
 
