@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from harness import sources
+from harness import datasets, sources
 from harness.catalog import Catalog, plugins
 from harness.contracts.machine import Machine
 from harness.engines import registry
@@ -54,7 +54,7 @@ class Workspace:
             self.engine.isolation,
             sites_of(self.engine),
             self._fingerprint,
-            lambda parsed: (),
+            self._formats,
             {
                 cell: choice.record.reason if choice.passes is None else choice.passes
                 for cell, choice in self.choices.items()
@@ -78,6 +78,12 @@ class Workspace:
         base = self.matrix_file.resolve().parent
         most = self.matrix.limits.source
         return cache(lambda parsed: sources.fingerprint(parsed, base, most))
+
+    def _formats(self, parsed: source.Source) -> Sequence[str]:
+        """The formats of a data set's files; of a source that is no path: not known before it is fetched."""
+        if not isinstance(parsed, source.PathSource):
+            return ()
+        return datasets.formats_in(sources.existing(parsed, self.matrix_file.resolve().parent))
 
     def run_over(self, plan: Plan, display: progress.Progress, interrupts: Interrupts) -> Run:
         """A run that has not begun."""

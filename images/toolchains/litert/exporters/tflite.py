@@ -141,6 +141,8 @@ def _run(interpreter: Any, inputs: dict[str, Array]) -> Array:
     length = inputs["input_ids"].shape[1]
     size, name = min((size, name) for name in names if (size := int(name.removeprefix("tokens_"))) >= length)
     padded = {name: np.pad(array.astype(np.int32), ((0, 0), (0, size - length))) for name, array in inputs.items()}
+    # A tokenizer may leave the kinds of segments out (RoBERTa's does): transformers takes them for 0.
+    padded.setdefault("token_type_ids", np.zeros_like(padded["input_ids"]))
     runner = interpreter.get_signature_runner(name)
     logits = np.asarray(runner(**{name: padded[name] for name in names[name]["inputs"]})["logits"])
     return logits[:, :length] if logits.ndim == 3 else logits
