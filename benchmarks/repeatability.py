@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from harness.report.compare import load
+from harness.report.history.compare import load
 from harness.results import Cell, Status
 
 WANTED = 0.9

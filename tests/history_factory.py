@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.report.history import History, Run
+from harness.report.history.runs import History, Run
 from harness.results import Cell, Results
 from tests.results_factory import results
 

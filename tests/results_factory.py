@@ -6,7 +6,7 @@ import hashlib
 import random
 from typing import Any
 
-from harness.report.text import slug
+from harness.report.language.untrusted_text import slug
 from harness.results import (
     Artifact,
     Cell,

@@ -6,11 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from harness.report.charts import Key
-from harness.report.data import as_csv, as_json
-from harness.report.html import render_html
-from harness.report.markdown import render_charts, render_markdown
-from harness.report.table import build
+from harness.report.charts.quality import Key
+from harness.report.files.data import as_csv, as_json
+from harness.report.files.markdown import render_charts, render_markdown
+from harness.report.html.report_page import render_html
+from harness.report.table.model import build
 from harness.results import Results
 
 __all__ = ["render"]

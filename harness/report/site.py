@@ -11,11 +11,11 @@ from typing import Any
 from markupsafe import escape
 
 from harness.errors import UsageError
-from harness.report import history as past
-from harness.report.feed import as_atom
-from harness.report.history import History
-from harness.report.history_page import render_history
-from harness.report.messages import template
+from harness.report.history import runs as past
+from harness.report.history.feed import as_atom
+from harness.report.history.runs import History
+from harness.report.html.history_page import render_history
+from harness.report.language.catalogue import template
 from harness.results import SCHEMA_VERSION
 
 _PARTS = ("index.html", "README.md", "results.json", "results.csv")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.errors import UsageError
 from harness.report import render
-from harness.report.history import History, as_json, collect
+from harness.report.history.runs import History, as_json, collect
 from harness.report.site import described, publish
 from harness.results import Cell, Results, Status
 from tests.history_factory import FAST, MONDAY, RUN, TUESDAY, WEDNESDAY, at, changed, history, three

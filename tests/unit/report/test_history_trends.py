@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.report.history import History
-from harness.report.history_page import render_history
-from harness.report.trends import told, trends
-from harness.report.words import Voice
+from harness.report.history.runs import History
+from harness.report.history.trends import told, trends
+from harness.report.html.history_page import render_history
+from harness.report.language.voice import Voice
 from harness.results import Cell, Status
 from tests.history_factory import FAST, MONDAY, RUN, TUESDAY, WEDNESDAY, at, changed, history, slower, three
 from tests.results_factory import failed

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import main
-from harness.report.compare import as_markdown, compare
+from harness.report.history.compare import as_markdown, compare
 from harness.results import Cell, Latency, Quality, Results, Round, Status
 from tests.results_factory import hostile, results
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from harness.cli import main
 from harness.errors import UsageError
-from harness.report import latex
-from harness.report.data import as_csv
-from harness.report.export import export
-from harness.report.markdown import course_rows, voice
-from harness.report.table import build
-from harness.report.text import one_line
+from harness.report.files import latex
+from harness.report.files.data import as_csv
+from harness.report.files.export import export
+from harness.report.files.markdown import course_rows, voice
+from harness.report.language.untrusted_text import one_line
+from harness.report.table.model import build
 from harness.results import Results, Status
 from tests.results_factory import HOSTILE, hostile, results, wrap
 

@@ -7,10 +7,10 @@ import gzip
 import json
 from typing import Any
 
-from harness.report import live
-from harness.report.coverage import coverage
-from harness.report.table import build
-from harness.report.text import visible
+from harness.report.html import page_data as live
+from harness.report.language.untrusted_text import visible
+from harness.report.table.coverage import coverage
+from harness.report.table.model import build
 from harness.results import Status
 from tests.results_factory import HOSTILE, hostile, many, results
 

@@ -12,11 +12,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness import report
-from harness.report.charts import Key
-from harness.report.data import as_csv
-from harness.report.html import render_html
-from harness.report.markdown import escape, fence, render_charts, render_markdown
-from harness.report.table import build
+from harness.report.charts.quality import Key
+from harness.report.files.data import as_csv
+from harness.report.files.markdown import render_charts, render_markdown
+from harness.report.html.report_page import render_html
+from harness.report.language.markup import escape, fence
+from harness.report.table.model import build
 from harness.results import Results, Status, json_schema
 from tests.results_factory import HOSTILE, failed, hostile, results, wrap
 

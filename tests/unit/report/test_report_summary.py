@@ -1,9 +1,9 @@
 import pytest
 
-from harness.report.html import render_html
-from harness.report.markdown import render_markdown, voice
-from harness.report.summary import busy, findings, noise
-from harness.report.table import build
+from harness.report.files.markdown import render_markdown, voice
+from harness.report.html.report_page import render_html
+from harness.report.table.model import build
+from harness.report.table.summary import busy, findings, noise
 from harness.results import Latency, Results, Round
 from harness.stats import round_interval
 from tests.results_factory import results, wrap

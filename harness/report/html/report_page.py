@@ -8,14 +8,19 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from harness.report import charts, live, numbers, page, palette, picks, summary
-from harness.report import compare as comparing
-from harness.report.charts import COSTS, Key
-from harness.report.coverage import coverage
-from harness.report.effects import effects
-from harness.report.runtimes import runtimes
-from harness.report.table import COLUMNS, Row, Table
-from harness.report.words import HtmlVoice
+from harness.report.charts import palette
+from harness.report.charts import quality as charts
+from harness.report.charts.quality import COSTS, Key
+from harness.report.history import compare as comparing
+from harness.report.html import page
+from harness.report.html import page_data as live
+from harness.report.language import numbers
+from harness.report.language.voice import HtmlVoice
+from harness.report.table import picks, summary
+from harness.report.table.coverage import coverage
+from harness.report.table.effects import effects
+from harness.report.table.model import COLUMNS, Row, Table
+from harness.report.table.runtimes import runtimes
 from harness.results import Results
 from harness.stats import Verdict
 

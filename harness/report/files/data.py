@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from harness.report.table import Row, Table, zstd_bytes
+from harness.report.table.model import Row, Table, zstd_bytes
 from harness.results import Results
 
 #: A list of nothing but numbers, over several lines. Inside JSON strings a line break is always escaped, so none is touched.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.report.table import Row, Table
+from harness.report.table.model import Row, Table
 from harness.results import Status
 
 #: Of several workloads of a place in the map the worst ending is shown.

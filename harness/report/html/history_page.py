@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from harness.report import page, palette
-from harness.report.compare import THRESHOLD
-from harness.report.history import History
-from harness.report.table import statuses
-from harness.report.trends import percent, told, trends
-from harness.report.words import Voice
+from harness.report.charts import palette
+from harness.report.history.compare import THRESHOLD
+from harness.report.history.runs import History
+from harness.report.history.trends import percent, told, trends
+from harness.report.html import page
+from harness.report.language.voice import Voice
+from harness.report.table.model import statuses
 
 
 def render_history(history: History) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from harness.report.plot import Scale, px, scale
+from harness.report.charts.plot import Scale, px, scale
 from harness.stats import Interval
 
 WIDTH, HEIGHT, MARGIN = 160.0, 36.0, 5.0

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report import numbers
-from harness.report.messages import Message
-from harness.report.table import Row, Table
+from harness.report.language import numbers
+from harness.report.language.catalogue import Message
+from harness.report.table.model import Row, Table
 from harness.results import Artifact
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from harness.report.history import History, Run
-from harness.report.text import one_line
-from harness.report.trends import told
-from harness.report.words import Voice
+from harness.report.history.runs import History, Run
+from harness.report.history.trends import told
+from harness.report.language.untrusted_text import one_line
+from harness.report.language.voice import Voice
 
 
 def as_atom(history: History, url: str = "") -> str:

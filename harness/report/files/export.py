@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError, did_you_mean
-from harness.report import latex, numbers, summary
-from harness.report.data import as_csv, fields
-from harness.report.markdown import literal, shorten
-from harness.report.messages import Message
-from harness.report.table import Group, Row, Table, build, zstd_bytes
-from harness.report.text import slug
-from harness.report.words import Voice
+from harness.report.files import latex
+from harness.report.files.data import as_csv, fields
+from harness.report.language import numbers
+from harness.report.language.catalogue import Message
+from harness.report.language.markup import literal, shorten
+from harness.report.language.untrusted_text import slug
+from harness.report.language.voice import Voice
+from harness.report.table import summary
+from harness.report.table.model import Group, Row, Table, build, zstd_bytes
 from harness.results import Results, Status
 
 

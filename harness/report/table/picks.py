@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from harness import stats
-from harness.report.table import Group, Row, compare_speed
+from harness.report.table.model import Group, Row, compare_speed
 from harness.results import Status
 
 #: The loss of quality that the first glance accepts, of the original's: 1 %.

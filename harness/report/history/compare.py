@@ -13,9 +13,10 @@ from typing import Literal
 
 from harness import stats
 from harness.errors import UsageError
-from harness.report import numbers, revisions
-from harness.report.markdown import escape, shorten
-from harness.report.table import Difference, compare_speed, difference, size_ratio
+from harness.report.history import revisions
+from harness.report.language import numbers
+from harness.report.language.markup import escape, shorten
+from harness.report.table.model import Difference, compare_speed, difference, size_ratio
 from harness.results import SCHEMA_VERSION, Cell, Results, Status, parse
 
 What = Literal["status", "speed", "weights", "ram", "quality"]
@@ -51,7 +52,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """All cells of two runs."""
 
     changes: tuple[Change, ...]
@@ -74,7 +75,7 @@ class Comparison:
         return [change for change in self.changes if change.regressions]
 
 
-def compare(before: Results, after: Results, threshold: float = THRESHOLD) -> Comparison:
+def compare(before: Results, after: Results, threshold: float = THRESHOLD) -> RunComparison:
     """Compare cells by their ids; a relative change of size, memory or speed counts from ``threshold`` on.
 
     A speed must differ significantly besides (Welch on the logs of round medians, Holm over all cells), a quality by an
@@ -90,7 +91,7 @@ def compare(before: Results, after: Results, threshold: float = THRESHOLD) -> Co
         _change(old[id], new[id], speeds.get(id), adjusted.get(id), same_machine, threshold) for id in shared
     )
     gone, come = (tuple(id for id in one if id not in other) for one, other in ((old, new), (new, old)))
-    return Comparison(changes, gone, come, same_machine, threshold)
+    return RunComparison(changes, gone, come, same_machine, threshold)
 
 
 def load(text: str, inside: str = "reports/results.json") -> Results:
@@ -136,7 +137,7 @@ def _beyond(what: What, ratio: float | None, threshold: float) -> dict[What, boo
     return {what: ratio > 1}
 
 
-def changed(found: Comparison) -> list[Change]:
+def changed(found: RunComparison) -> list[Change]:
     """The cells that changed in anything, the worst first."""
     return sorted((change for change in found.changes if change.signs), key=lambda change: -len(change.regressions))
 
@@ -144,12 +145,12 @@ def changed(found: Comparison) -> list[Change]:
 # --- as Markdown, for a pull request ----------------------------------------------------------------------------------
 
 
-def as_markdown(found: Comparison) -> str:
+def as_markdown(found: RunComparison) -> str:
     """A line that sums up, a table of the cells that changed, worst first, and what cannot be compared."""
     return "\n".join(_lines(found)) + "\n"
 
 
-def _lines(found: Comparison) -> Iterator[str]:
+def _lines(found: RunComparison) -> Iterator[str]:
     told = ", ".join(f"{count} {WORDS[what][not better]}" for (what, better), count in found.counts.items())
     yield f"**{len(found.changes)} cells compared: {told or 'no change'}** (threshold {found.threshold:.0%})"
     if not found.same_machine:

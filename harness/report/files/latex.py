@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.report import numbers
+from harness.report.language import numbers
 
 #: What LaTeX reads as more than a letter, and the marks that ``numbers.py`` writes, which not every font has. Braces keep
 #: quotes from joining into other signs, and ``[`` or ``*`` from being an argument of the row's end before it.

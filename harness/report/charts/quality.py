@@ -17,16 +17,18 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 import numpy.typing as npt
 
-from harness.report import numbers, palette, summary
-from harness.report.messages import Message
-from harness.report.plot import Box, Scale, front, place_label, px, scale
-from harness.report.table import Group, Row
-from harness.report.text import one_line
-from harness.report.words import as_json, said
+from harness.report.charts import palette
+from harness.report.charts.plot import Box, Scale, front, place_label, px, scale
+from harness.report.language import numbers
+from harness.report.language.catalogue import Message
+from harness.report.language.untrusted_text import one_line
+from harness.report.language.voice import as_json, said
+from harness.report.table import summary
+from harness.report.table.model import Group, Row
 from harness.results import Latency, Status
 from harness.stats import Interval
 
-STYLE = (Path(__file__).parent / "templates" / "chart.css").read_text("utf-8")
+STYLE = (Path(__file__).parent / "chart.css").read_text("utf-8")
 
 #: Classes ``m0`` to ``m7`` of ``chart.css``: what is not changed in neutral, the rest in Okabe and Ito's order. Methods beyond
 #: them take the colours again with the next of the fills ``f0`` (solid), ``f1`` (hollow) and ``f2`` (ringed).

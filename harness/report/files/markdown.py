@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,17 +9,19 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.report import charts, numbers, summary
-from harness.report.charts import Key
-from harness.report.effects import artifacts, effects
-from harness.report.runtimes import runtimes
-from harness.report.table import Row, Table
-from harness.report.text import date, one_line, slug
-from harness.report.words import Voice
+from harness.report.charts import quality as charts
+from harness.report.charts.quality import Key
+from harness.report.language import numbers
+from harness.report.language.markup import escape, fence, shorten
+from harness.report.language.untrusted_text import date, slug
+from harness.report.language.voice import Voice
+from harness.report.table import summary
+from harness.report.table.effects import artifacts, effects
+from harness.report.table.model import Row, Table
+from harness.report.table.runtimes import runtimes
 from harness.results import Cell, Results, Status
 
 TEMPLATES = Path(__file__).parent / "templates"
-LONGEST = 200  # characters of a reason or a name in a table cell
 
 
 @dataclass(frozen=True)
@@ -160,28 +161,3 @@ def dashes(table: Table, say: Voice) -> list[str]:
         for column, reason in row.missing.items()
     ]
     return [f"{line} ({say('cells', count)})" for line, count in Counter(lines).items()]
-
-
-def shorten(text: str) -> str:
-    """At most ``LONGEST`` characters, on one line."""
-    line = one_line(text)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-
-
-def escape(text: str) -> str:
-    """Text from outside that Markdown and HTML show as it is, also inside a table cell."""
-    return literal(one_line(text))
-
-
-def literal(line: str) -> str:
-    """One line without anything that Markdown or HTML would read as markup; its spaces stay what they are."""
-    marked = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", marked)
-
-
-def fence(text: str) -> str:
-    """A code block whose fence is longer than any inside it."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    ticks = "`" * max(3, longest + 1)
-    lines = "\n".join(one_line(line) if not line.isprintable() else line for line in text.splitlines())
-    return f"{ticks}\n{lines}\n{ticks}"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from harness import stats
-from harness.report.messages import Message
-from harness.report.text import slug
+from harness.report.language.catalogue import Message
+from harness.report.language.untrusted_text import slug
 from harness.results import Cell, Results, Status
 from harness.stats import Comparison, Interval, Verdict
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness import stats
-from harness.report import numbers, summary
-from harness.report.compare import THRESHOLD, Change, Comparison, What
-from harness.report.history import History
-from harness.report.markdown import shorten
-from harness.report.messages import Message
-from harness.report.sparkline import Point, sparkline
-from harness.report.words import Voice
+from harness.report.charts.sparkline import Point, sparkline
+from harness.report.history.compare import THRESHOLD, Change, RunComparison, What
+from harness.report.history.runs import History
+from harness.report.language import numbers
+from harness.report.language.catalogue import Message
+from harness.report.language.markup import shorten
+from harness.report.language.voice import Voice
+from harness.report.table import summary
 from harness.results import Cell, Status
 
 
@@ -39,7 +40,7 @@ class Trend:
         return self.cell.status is Status.DIVERGED and self.cell.latency_ms is not None
 
 
-def told(found: Comparison | None, say: Voice) -> str:
+def told(found: RunComparison | None, say: Voice) -> str:
     """What changed in a run against the one before it, in a sentence or two; plain text."""
     if found is None:
         return say("history.first")
@@ -92,7 +93,7 @@ def _latency(cell: Cell, say: Voice) -> str:
     return say("unit.ms", value=numbers.measured(latency.p50, latency.interval)) if latency else numbers.DASH
 
 
-def _changes(id: str, found: Comparison | None, say: Voice) -> Iterator[Words]:
+def _changes(id: str, found: RunComparison | None, say: Voice) -> Iterator[Words]:
     if found is None:
         return
     change = next((change for change in found.changes if change.after.id == id), None)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.report import revisions
-from harness.report.compare import Comparison, compare
-from harness.report.text import date, moment
+from harness.report.history import revisions
+from harness.report.history.compare import RunComparison, compare
+from harness.report.language.untrusted_text import date, moment
 from harness.results import SCHEMA_VERSION, Cell, Results, parse
 
 #: Runs of a site, the newest included.
@@ -79,7 +79,7 @@ class History:
         return self.runs[0]
 
     @cached_property
-    def comparisons(self) -> tuple[Comparison | None, ...]:
+    def comparisons(self) -> tuple[RunComparison | None, ...]:
         """Of each run with the one before it; None of the oldest, which has none before it."""
         pairs = zip(self.runs, self.runs[1:], strict=False)
         return (*(compare(before.results, after.results) for after, before in pairs), None)

@@ -8,9 +8,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.report import latex, messages, picks, summary
-from harness.report.table import COLUMNS, Group, Row, Table, is_reference, zstd_bytes
-from harness.report.text import visible
+from harness.report.files import latex
+from harness.report.language import catalogue as messages
+from harness.report.language.untrusted_text import visible
+from harness.report.table import picks, summary
+from harness.report.table.model import COLUMNS, Group, Row, Table, is_reference, zstd_bytes
 from harness.results import Results
 
 #: Rows up to this number are all in the document; of a longer table it holds the first hundred, the rest is packed.

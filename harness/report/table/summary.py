@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.report import numbers
-from harness.report.messages import Message
-from harness.report.table import Difference, Group, Row, Table
-from harness.report.text import one_line
+from harness.report.language import numbers
+from harness.report.language.catalogue import Message
+from harness.report.language.untrusted_text import one_line
+from harness.report.table.model import Difference, Group, Row, Table
 from harness.results import Cell, Results, Status
 from harness.stats import SMALLEST_EFFECT, Comparison, Verdict
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from markupsafe import Markup
 
-from harness.report.messages import Message, template
-from harness.report.text import visible
+from harness.report.language.catalogue import Message, template
+from harness.report.language.untrusted_text import visible
 
 #: Placeholders that hold what ``numbers.py`` wrote: the point of a sentence, its estimate set in bold.
 NUMBERS = {"speed", "ratio", "difference"}

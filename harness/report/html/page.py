@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.report.text import date, one_line, visible
+from harness.report.language.untrusted_text import date, one_line, visible
 from harness.results import Status
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.report.table import Table
+from harness.report.table.model import Table
 
 
 @dataclass(frozen=True)
