@@ -22,8 +22,10 @@ from harness.results import (
     Environment,
     Fidelity,
     Generation,
+    Gpu,
     Image,
     Latency,
+    Machine,
     Memory,
     Noise,
     Overhead,
@@ -34,6 +36,7 @@ from harness.results import (
     Round,
     SearchRecord,
     Status,
+    migration,
 )
 from harness.run import rounds, selftest
 from harness.run.stages import Failure
@@ -55,13 +58,15 @@ class Collector:
     def results(self, matrix_text: str) -> Results:
         """The record of the whole run."""
         matrix, here = self.plan.matrix, machine.describe()
+        cells = [self._cell(planned, here["host"]) for planned in self.plan.cells]
         return Results(
             title=matrix.report.title,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             language=matrix.report.language,
             baseline=matrix.report.baseline.model_dump(),
+            machines={here["host"]: _machine(here)},
+            **_words(cells),
             environment=Environment(
-                **here,
                 engine=self.engine.name,
                 engine_version=self.engine.version,
                 engine_reason=self.engine_reason,
@@ -72,7 +77,7 @@ class Collector:
             selftest=selftest.last(self.store, here["host"], self.engine.name),
             seed=matrix.measure.seed,
             matrix=matrix_text,
-            cells=[self._cell(planned) for planned in self.plan.cells],
+            cells=cells,
         )
 
     def _overhead(self) -> Overhead | None:
@@ -100,7 +105,7 @@ class Collector:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _cell(self, planned: PlannedCell) -> Cell:
+    def _cell(self, planned: PlannedCell, host: str) -> Cell:
         cell = planned.cell
         base: dict[str, Any] = {
             "id": cell.id,
@@ -117,7 +122,7 @@ class Collector:
         if refused := self._refused(planned):
             return Cell(**base, status=Status.UNSUPPORTED, reason=refused, artifact=self._artifact(planned))
         entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := self.store.find(key))]
-        measured = self._measured(planned, entries) if entries else {}
+        measured = self._measured(planned, entries) | {"machine": host} if entries else {}
         if failure := self._failure(planned):
             # What was measured before something failed is shown, but the row is not `ok`.
             tail = failure.log_tail
@@ -240,6 +245,23 @@ class Collector:
             provenance=manifest["provenance"],
             zstd_bytes=zstd.zstd_bytes(entry),
         )
+
+
+def _machine(here: Mapping[str, Any]) -> Machine:
+    """This machine, taken for the one that measured every cell: to be replaced by what each record says of its own."""
+    facts = {name: value for name, value in here.items() if name not in ("host", "gpu")}
+    gpus = [Gpu(**migration.gpu(line)) for line in here["gpu"]]
+    return Machine(id=here["host"], name=here["host"], gpu=gpus, **facts)
+
+
+def _words(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The facts about tasks, metrics and workload fields.
+
+    Temporary: the words of schema 1, to be replaced by those that the cards of tasks state.
+    """
+    return migration.words(
+        {cell.task for cell in cells}, [cell.model_dump(include={"workload", "quality"}) for cell in cells]
+    )
 
 
 def _group(planned: PlannedCell) -> tuple[Any, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from harness.report.charts import quality as charts
 from harness.report.charts.quality import Key
 from harness.report.language import numbers
-from harness.report.language.markup import escape, fence, shorten
+from harness.report.language.catalogue import Word
+from harness.report.language.markup import escape, fence, literal, shorten
 from harness.report.language.untrusted_text import date, slug
+from harness.report.language.vocabulary import Vocabulary
 from harness.report.language.voice import Voice
 from harness.report.table import summary
+from harness.report.table.column import TableColumn, marked
+from harness.report.table.columns import course_columns, vocabulary
 from harness.report.table.effects import artifacts, effects
+from harness.report.table.machines import described, measuring
 from harness.report.table.model import Row, Table
 from harness.report.table.runtimes import runtimes
 from harness.results import Cell, Results, Status
@@ -26,16 +30,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class CourseRow:
-    """One line of the course's table: a model, method and runtime with its workload, on whatever devices it ran."""
+    """One line of the course's table: a model, method and runtime with a workload on a machine, on any of its devices."""
 
     model: str
     method: str
-    cells: tuple[str, ...]  # weights, CPU ms, GPU ms, RAM, VRAM, quality
+    cells: tuple[str, ...]  # of ``columns.course_columns``
 
 
 def render_markdown(results: Results, table: Table, chart_files: list[str]) -> str:
     """``README.md`` in the language of the results."""
-    say = voice(results.language)
+    say = voice(results.language, vocabulary(results))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=False,  # Markdown has its own escape, applied to every expression below
@@ -47,6 +51,11 @@ def render_markdown(results: Results, table: Table, chart_files: list[str]) -> s
     return environment.get_template("README.md.jinja").render(
         results=results,
         env=results.environment,
+        machines=measuring(results),
+        gpus=described,
+        machine_word=lambda id: Word("machine", id),
+        heading=lambda key: Word("column", key),
+        columns=course_columns(table),
         noise=summary.noise(results),
         busy=summary.busy(results),
         table=table,
@@ -64,12 +73,12 @@ def render_markdown(results: Results, table: Table, chart_files: list[str]) -> s
     )
 
 
-def voice(language: str) -> Voice:
+def voice(language: str, words: Vocabulary | None = None) -> Voice:
     """A language for Markdown: arguments are escaped."""
-    return Voice(language, escape, lambda text: f"**{text}**")
+    return Voice(language, escape, lambda text: f"**{text}**", words)
 
 
-def render_charts(table: Table, key: Key, language: str) -> dict[str, str]:
+def render_charts(table: Table, key: Key, say: Voice) -> dict[str, str]:
     """File name -> SVG, for every group with something to draw; one group of a model keeps the model's bare name."""
     groups = [group for group in table.groups if charts.plotted(group)]
     models = [group.model for group in groups]
@@ -78,7 +87,7 @@ def render_charts(table: Table, key: Key, language: str) -> dict[str, str]:
         name = f"pareto-{slug(group.model if models.count(group.model) == 1 else group.name)}"
         while f"{name}.svg" in files:
             name += "-"
-        files[f"{name}.svg"] = charts.pareto(group, key, language, standalone=True) + "\n"
+        files[f"{name}.svg"] = charts.pareto(group, key, say, standalone=True) + "\n"
     return files
 
 
@@ -88,42 +97,27 @@ def course_rows(table: Table, say: Voice) -> list[CourseRow]:
     for row in table.rows:
         cell = row.cell
         if row.measured:
-            shared.setdefault((cell.model, cell.method, cell.runtime, tuple(cell.workload.items())), []).append(row)
+            key = (cell.model, cell.method, cell.runtime, tuple(cell.workload.items()), cell.machine)
+            shared.setdefault(key, []).append(row)
     return [_course_row(rows, table, say) for rows in shared.values()]
 
 
 def _course_row(rows: list[Row], table: Table, say: Voice) -> CourseRow:
-    first = next((row for row in rows if row.cell.device == "cpu"), rows[0])
-    cell = first.cell
+    """What the row on the CPU says, and where it says nothing the first that does."""
+    rows = sorted(rows, key=lambda row: row.cell.device != "cpu")
+    cell = rows[0].cell
     model = escape(shorten(cell.model))
     if table.workloads_of(cell.model) > 1:
         model += f" ({say.workload(cell.workload)})"
-    weights = numbers.megabytes(cell.weights_bytes)
-    values = (
-        say("markdown.megabytes", value=weights) if cell.weights_bytes is not None else numbers.DASH,
-        _latency(rows, cpu=True),
-        _latency(rows, cpu=False),
-        numbers.megabytes(cell.ram_bytes),
-        numbers.megabytes(max((row.cell.vram_bytes for row in rows if row.cell.vram_bytes is not None), default=None)),
-        _quality(first),
-    )
-    return CourseRow(model, f"{escape(shorten(cell.method))} · {escape(shorten(cell.runtime))}", values)
+    plain = Voice(say.language, str, str, say.vocabulary)
+    values = (_course_value(column, rows, plain) for column in course_columns(table))
+    return CourseRow(model, f"{escape(shorten(cell.method))} · {escape(shorten(cell.runtime))}", tuple(values))
 
 
-def _latency(rows: Iterable[Row], *, cpu: bool) -> str:
-    for row in rows:
-        latency = row.cell.latency_ms
-        if latency and (row.cell.device == "cpu") is cpu:
-            text = numbers.measured(latency.p50, latency.interval)
-            return f"~~{text}~~" if row.cell.status is Status.DIVERGED else text
-    return numbers.DASH
-
-
-def _quality(row: Row) -> str:
-    quality = row.cell.quality
-    if quality is None:
-        return numbers.DASH
-    return f"{escape(summary.metric(quality.metric))} {numbers.measured(quality.value, quality.interval)}"
+def _course_value(column: TableColumn, rows: list[Row], say: Voice) -> str:
+    unit = column.unit.get(say.language, "") if column.course_unit else ""
+    values = (marked(column, row, say, literal, "~~{}~~", unit) for row in rows)
+    return next((value for value in values if value != numbers.DASH), numbers.DASH)
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ def _common(cells: list[Cell]) -> str:
 def dashes(table: Table, say: Voice) -> list[str]:
     """Why there are dashes in the course's table, each reason once with the number of rows."""
     lines = [
-        f"{say(f'column.{column}')}: {say.message(reason)}"
+        f"{say.word(Word('column', column))}: {say.message(reason)}"
         for row in table.rows
         if row.measured
         for column, reason in row.missing.items()

@@ -1,12 +1,12 @@
 """Two runs beside each other: what got faster, slower, smaller, larger, better or worse, and whether that is a regression.
 
-Speeds and memory are compared only where both runs come from the same machine; sizes and quality anywhere.
+Speeds and memory are compared only where a cell was measured on the same machine in both; sizes and quality anywhere.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from harness.report.history import revisions
 from harness.report.language import numbers
 from harness.report.language.markup import escape, shorten
 from harness.report.table.model import Difference, compare_speed, difference, size_ratio
-from harness.results import SCHEMA_VERSION, Cell, Results, Status, parse
+from harness.results import Cell, Results, Status, parse, read
 
 What = Literal["status", "speed", "weights", "ram", "quality"]
 
@@ -46,6 +46,12 @@ class Change:
     signs: Mapping[What, bool]  # what changed beyond the threshold, and whether for the better
 
     @property
+    def apart(self) -> bool:
+        """Whether the cell was measured on two machines: then neither speed nor memory is compared."""
+        machines = (self.before.machine, self.after.machine)
+        return None not in machines and machines[0] != machines[1]
+
+    @property
     def regressions(self) -> list[What]:
         """What changed for the worse."""
         return [what for what, better in self.signs.items() if not better]
@@ -58,8 +64,8 @@ class RunComparison:
     changes: tuple[Change, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
-    same_machine: bool
     threshold: float
+    machines: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # names of those before and after
 
     @property
     def counts(self) -> dict[tuple[What, bool], int]:
@@ -70,52 +76,77 @@ class RunComparison:
         }
 
     @property
+    def apart(self) -> int:
+        """How many cells were measured on another machine than before."""
+        return sum(change.apart for change in self.changes)
+
+    @property
     def regressed(self) -> list[Change]:
         """The cells that got worse in anything."""
         return [change for change in self.changes if change.regressions]
 
 
 def compare(before: Results, after: Results, threshold: float = THRESHOLD) -> RunComparison:
-    """Compare cells by their ids; a relative change of size, memory or speed counts from ``threshold`` on.
+    """Compare cells by id and machine, else by id; a relative change of size, memory or speed counts from ``threshold`` on.
 
     A speed must differ significantly besides (Welch on the logs of round medians, Holm over all cells), a quality by an
     interval of the difference that does not hold zero.
     """
-    old, new = ({cell.id: cell for cell in results.cells} for results in (before, after))
-    shared = [id for id in new if id in old]
-    same_machine = before.environment.host == after.environment.host
-    speeds = {id: compare_speed(new[id], old[id]) for id in shared if same_machine and old[id].status is Status.OK}
-    tested = {id: speed for id, speed in speeds.items() if speed and speed.p is not None}
-    adjusted = dict(zip(tested, stats.holm([speed.p or 0.0 for speed in tested.values()]), strict=True))
-    changes = tuple(
-        _change(old[id], new[id], speeds.get(id), adjusted.get(id), same_machine, threshold) for id in shared
+    pairs, gone, come = _paired(before.cells, after.cells)
+    speeds = [compare_speed(new, old) if old.status is Status.OK else None for old, new in pairs]
+    tested = [index for index, speed in enumerate(speeds) if speed and speed.p is not None]
+    adjusted = dict(
+        zip(tested, stats.holm([speed.p or 0.0 for speed in speeds if speed and speed.p is not None]), strict=True)
     )
-    gone, come = (tuple(id for id in one if id not in other) for one, other in ((old, new), (new, old)))
-    return RunComparison(changes, gone, come, same_machine, threshold)
+    changes = tuple(
+        _change(old, new, speeds[index], adjusted.get(index), threshold) for index, (old, new) in enumerate(pairs)
+    )
+    return RunComparison(changes, gone, come, threshold, (_names(before), _names(after)))
+
+
+def _paired(
+    before: Sequence[Cell], after: Sequence[Cell]
+) -> tuple[list[tuple[Cell, Cell]], tuple[str, ...], tuple[str, ...]]:
+    """Each cell with the same of the other run, in the order of the later one, and the ids of those without.
+
+    The same is what has its id and its machine; failing that its id, for a cell may move to another machine.
+    """
+    left: dict[str, list[Cell]] = {}
+    for cell in before:
+        left.setdefault(cell.id, []).append(cell)
+    found: dict[int, Cell] = {}
+    for exact in (True, False):
+        for index, cell in enumerate(after):
+            rest = left.get(cell.id, [])
+            same = next((old for old in rest if not exact or old.machine == cell.machine), None)
+            if index not in found and same is not None:
+                found[index] = same
+                rest.remove(same)
+    pairs = [(found[index], cell) for index, cell in enumerate(after) if index in found]
+    gone = tuple(cell.id for cell in before if any(cell is rest for rest in left[cell.id]))
+    return pairs, gone, tuple(cell.id for index, cell in enumerate(after) if index not in found)
+
+
+def _names(results: Results) -> tuple[str, ...]:
+    """The machines that measured a run."""
+    used = {cell.machine for cell in results.cells}
+    return tuple(machine.name for id, machine in results.machines.items() if id in used)
 
 
 def load(text: str, inside: str = "reports/results.json") -> Results:
-    """Results of a file, or of ``inside`` at a git revision. Raises UsageError where there are none of this schema."""
-    if Path(text).is_file():
-        content = Path(text).read_bytes()
-    else:
-        shown = revisions.content(text, inside)
-        if shown is None:
-            raise UsageError(f"{text} is neither a file nor a git revision with {inside}", "name a results.json")
-        content = shown
-    found = parse(content)
-    if found is None:
-        raise UsageError(
-            f"{text} holds no results of schema {SCHEMA_VERSION}", "run the matrix with this version first"
-        )
-    return found
+    """Results of a file, or of ``inside`` at a git revision. Raises UsageError where there are none that can be read."""
+    found = read(Path(text)) if Path(text).is_file() else None
+    if found is not None:
+        return found
+    content = revisions.content(text, inside)
+    if content is None:
+        raise UsageError(f"{text} is neither a file nor a git revision with {inside}", "name a results.json")
+    return parse(content, f"{inside} at {text}")
 
 
-def _change(
-    before: Cell, after: Cell, speed: stats.Comparison | None, p: float | None, same_machine: bool, threshold: float
-) -> Change:
+def _change(before: Cell, after: Cell, speed: stats.Comparison | None, p: float | None, threshold: float) -> Change:
     weights = size_ratio(before.weights_bytes, after.weights_bytes)
-    ram = size_ratio(before.ram_bytes, after.ram_bytes) if same_machine else None
+    ram = size_ratio(before.ram_bytes, after.ram_bytes) if before.machine == after.machine else None
     quality = difference(after, before)
     signs: dict[What, bool] = {}
     if (before.status is Status.OK) is not (after.status is Status.OK) and Status.SKIPPED not in (
@@ -153,9 +184,9 @@ def as_markdown(found: RunComparison) -> str:
 def _lines(found: RunComparison) -> Iterator[str]:
     told = ", ".join(f"{count} {WORDS[what][not better]}" for (what, better), count in found.counts.items())
     yield f"**{len(found.changes)} cells compared: {told or 'no change'}** (threshold {found.threshold:.0%})"
-    if not found.same_machine:
+    if found.apart:
         yield ""
-        yield "The runs come from different machines: speed and memory are not compared."
+        yield _machines(found)
     if lines := changed(found):
         yield ""
         yield "| cell | change | speed | weights | RAM | quality |"
@@ -165,6 +196,13 @@ def _lines(found: RunComparison) -> Iterator[str]:
         if ids:
             yield ""
             yield f"{title}: {', '.join(escape(shorten(id)) for id in ids)}"
+
+
+def _machines(found: RunComparison) -> str:
+    """What is not compared, for it was measured on different machines."""
+    before, after = (escape(shorten(", ".join(names) or "not known")) for names in found.machines)
+    what = f"{found.apart} of {len(found.changes)} cells were measured on different machines"
+    return f"{what} (before: {before}; after: {after}): their speed and memory are not compared."
 
 
 def _line(change: Change) -> str:

@@ -9,6 +9,7 @@ from harness.report.history.runs import History, Run
 from harness.report.history.trends import told
 from harness.report.language.untrusted_text import one_line
 from harness.report.language.voice import Voice
+from harness.report.table.columns import vocabulary
 
 
 def as_atom(history: History, url: str = "") -> str:
@@ -16,7 +17,7 @@ def as_atom(history: History, url: str = "") -> str:
 
     Ids are UUIDs of what they stand for, so that they hold wherever the site is served from.
     """
-    say = Voice(history.newest.results.language, str, str)
+    say = Voice(history.newest.results.language, str, str, vocabulary(history.newest.results))
     base = f"{url.rstrip('/')}/" if url else ""
     title = one_line(history.newest.results.title)
     feed = Element("feed", {"xmlns": "http://www.w3.org/2005/Atom", "xml:lang": history.newest.results.language})

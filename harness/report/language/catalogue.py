@@ -9,7 +9,7 @@ Statuses, column names in data files, methods and runtimes are identifiers and s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,20 +40,38 @@ def catalogue(language: str) -> dict[str, str | list[str]]:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A name whose words are not in the catalogue: the results or a column bring them. See ``vocabulary.py``.
+
+    ``kind`` is ``metric``, ``task``, ``field`` (of a workload, with its ``value``), ``machine``, ``column``, ``course`` (its
+    heading in README.md) or ``about`` (what a column is).
+    """
+
+    kind: str
+    name: str
+    value: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Kind and name in one."""
+        return f"{self.kind}.{self.name}"
+
+
+@dataclass(frozen=True)
 class Message:
     """A message by key with what fills its placeholders: text that is not yet in a language."""
 
     key: str
-    arguments: dict[str, str]
+    arguments: Mapping[str, str | Word]
 
     @classmethod
-    def of(cls, key: str, **arguments: str) -> Message:
+    def of(cls, key: str, **arguments: str | Word) -> Message:
         """Shorthand with keyword arguments."""
         return cls(key, arguments)
 
     @classmethod
-    def verbatim(cls, text: str) -> Message:
-        """Text that is shown as it came: a reason from a log, in whatever language."""
+    def verbatim(cls, text: str | Word) -> Message:
+        """Text that is shown as it came: a reason from a log, in whatever language; or a bare word."""
         return cls("verbatim", {"text": text})
 
 

@@ -14,6 +14,8 @@ MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+NOT_A_NUMBER = "NaN"
+INFINITY = "\N{INFINITY}"
 
 #: Significant digits of a number that comes without an interval.
 DIGITS = 3
@@ -23,17 +25,17 @@ MOST_DIGITS = 6
 def decimals(value: float, interval: Interval | None = None) -> int:
     """Decimals worth printing: those of half the interval to one significant digit (two where the first is a 1).
 
-    Without an interval, or with one of no width: 3 significant digits of the value; never more than 6.
+    Without an interval, or with one of no or endless width: 3 significant digits of the value; never more than 6.
     """
     half = half_width(value, interval) if interval else 0.0
-    if half <= 0:
+    if not 0 < half < math.inf:
         return _decimals(value, DIGITS)
     known = _decimals(half, 2 if f"{half:.1e}".startswith("1") else 1)
     return min(known, _decimals(value, MOST_DIGITS)) if abs(value) > half else known
 
 
 def _decimals(value: float, digits: int) -> int:
-    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value and math.isfinite(value) else 0
 
 
 def half_width(value: float, interval: Interval) -> float:
@@ -43,6 +45,10 @@ def half_width(value: float, interval: Interval) -> float:
 
 def fixed(value: float, places: int, *, signed: bool = False) -> str:
     """``value`` with ``places`` decimals, a true minus sign, and groups of three digits from 10 000 up."""
+    if math.isnan(value):
+        return NOT_A_NUMBER
+    if math.isinf(value):
+        return (MINUS if value < 0 else "+" if signed else "") + INFINITY
     text = f"{abs(value):,.{places}f}".replace(",", THIN if abs(value) >= 10_000 else "")
     negative = value < 0 and float(f"{abs(value):.{places}f}") != 0
     return (MINUS if negative else "+" if signed and float(f"{abs(value):.{places}f}") else "") + text
@@ -93,3 +99,13 @@ def difference(value: float, interval: Interval | None = None) -> str:
 def megabytes(size_bytes: int | None) -> str:
     """Megabytes of 10^6 bytes."""
     return DASH if size_bytes is None else number(size_bytes / 1e6)
+
+
+def finite(value: float | None) -> bool:
+    """Whether something can be computed with a value: it is there, and neither NaN nor infinite."""
+    return value is not None and math.isfinite(value)
+
+
+def finite_interval(interval: Interval | None) -> Interval | None:
+    """The interval, or None where an end is not finite: such an interval bounds nothing."""
+    return interval if interval and finite(interval[0]) and finite(interval[1]) else None

@@ -1,25 +1,26 @@
 """The table as values: every cell a row, grouped with the rows it may be compared with, each against its baseline.
 
-A group is one model, device and workload; only within it are ratios taken, and Holm's correction made. Numbers stay
-numbers here; ``numbers.py`` writes them. What is missing is None, with the reason in ``Row.missing``.
+A group is one model, task, device, workload and machine; only within it are ratios taken, and Holm's correction made. Numbers
+stay numbers here; ``numbers.py`` writes them. What is missing is None, with the reason in ``Row.missing``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from harness import stats
+from harness.report.language import numbers
 from harness.report.language.catalogue import Message
 from harness.report.language.untrusted_text import slug
+from harness.report.table import columns
+from harness.report.table.column import TableColumn
 from harness.results import Cell, Results, Status
 from harness.stats import Comparison, Interval, Verdict
-
-#: The columns that a row may miss a value in.
-COLUMNS = ("weights", "zstd", "cpu_ms", "gpu_ms", "ram", "vram", "energy", "quality")
 
 Key = tuple[object, ...]
 
@@ -38,13 +39,12 @@ class Row:
     """One cell and what it is relative to its group's baseline. Size ratios are baseline / cell: above 1 is smaller."""
 
     cell: Cell
+    anchor: str  # its id in the page
     is_baseline: bool = False
+    against: Cell | None = None  # the baseline, where that is another cell
     speed: Comparison | None = None
     p: float | None = None  # of "no difference in speed", after Holm's correction within the group
     verdict: Verdict | None = None
-    weights_ratio: float | None = None
-    ram_ratio: float | None = None
-    vram_ratio: float | None = None
     quality: Difference | None = None
     missing: Mapping[str, Message] = field(default_factory=dict)
 
@@ -54,24 +54,32 @@ class Row:
         return self.cell.status in (Status.OK, Status.DIVERGED)
 
     @property
-    def anchor(self) -> str:
-        """The row's id in the page."""
-        return f"c-{slug(self.cell.id)[:60]}-{hashlib.sha256(self.cell.id.encode()).hexdigest()[:6]}"
+    def weights_ratio(self) -> float | None:
+        """Size of the baseline's weights over that of its own."""
+        return size_ratio(self.against.weights_bytes, self.cell.weights_bytes) if self.against else None
 
-    def latency_on(self, device: str) -> float | None:
-        """Median latency in ms if the cell ran on that device."""
-        return self.cell.latency_ms.p50 if self.cell.latency_ms and self.cell.device == device else None
+    @property
+    def timed(self) -> bool:
+        """Whether it ran and has a latency that can be drawn and ranked."""
+        return self.measured and self.cell.latency_ms is not None and 0 < self.cell.latency_ms.p50 < math.inf
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has a quality that can be drawn and ranked."""
+        return self.cell.quality is not None and math.isfinite(self.cell.quality.value)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: one model, device and workload."""
+    """Rows that may be compared: one model, task, device, workload and machine (None where nothing was measured)."""
 
     model: str
     task: str
     device: str
     workload: Mapping[str, int]
+    machine: str | None
     rows: tuple[Row, ...]
+    apart: bool = False  # whether there are more such groups, on other machines
 
     @property
     def baseline(self) -> Row | None:
@@ -81,12 +89,13 @@ class Group:
     @property
     def measured(self) -> tuple[Row, ...]:
         """The rows with a latency."""
-        return tuple(row for row in self.rows if row.measured and row.cell.latency_ms)
+        return tuple(row for row in self.rows if row.timed)
 
     @property
     def name(self) -> str:
-        """Model, device and workload in one identifier."""
-        return "-".join([self.model, self.device, *(f"{key}{value}" for key, value in self.workload.items())])
+        """Model, device and workload in one identifier; the machine besides where there are several."""
+        machine = [self.machine or "unmeasured"] if self.apart else []
+        return "-".join([self.model, self.device, *(f"{key}{value}" for key, value in self.workload.items()), *machine])
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,11 @@ class Table:
         """The values of ``model``, ``method``, ``runtime`` or ``device``, in order of first appearance."""
         return tuple(dict.fromkeys(getattr(row.cell, what) for row in self.rows))
 
+    @cached_property
+    def machines(self) -> tuple[str, ...]:
+        """The ids of the machines that rows were measured on, in order of first appearance."""
+        return tuple(dict.fromkeys(row.cell.machine for row in self.rows if row.cell.machine is not None))
+
     def workloads_of(self, model: str) -> int:
         """How many workloads a model was measured with."""
         return len({tuple(group.workload.items()) for group in self.groups if group.model == model})
@@ -123,12 +137,45 @@ def statuses(cells: Iterable[Cell]) -> dict[Status, int]:
 def build(results: Results) -> Table:
     """The table of a run."""
     models = list(dict.fromkeys(cell.model for cell in results.cells))
+    places = _places(results.cells)
+    ids = Counter(cell.id for cell in results.cells)
+    anchors = {id(cell): _anchor(cell, alone=ids[cell.id] == 1) for cell in results.cells}
     members: dict[Key, list[Cell]] = {}
     siblings: dict[Key, list[Cell]] = {}
     for cell in sorted(results.cells, key=lambda cell: models.index(cell.model)):
-        members.setdefault((cell.model, cell.device, _workload(cell)), []).append(cell)
+        members.setdefault((*_kind(cell), places[id(cell)]), []).append(cell)
         siblings.setdefault(_apart_from_device(cell), []).append(cell)
-    return Table(tuple(_group(cells, results.baseline, siblings) for cells in members.values()))
+    kinds = Counter(key[:-1] for key in members)
+    return Table(
+        tuple(
+            _group(cells, places[id(cells[0])], results.baseline, siblings, anchors, apart=kinds[key[:-1]] > 1)
+            for key, cells in members.items()
+        )
+    )
+
+
+def _anchor(cell: Cell, *, alone: bool) -> str:
+    """The id of a cell's row in the page; where several machines measured the cell, each has its own."""
+    key = cell.id if alone else f"{cell.id} {cell.machine}"
+    return f"c-{slug(cell.id)[:60]}-{hashlib.sha256(key.encode()).hexdigest()[:6]}"
+
+
+def _places(cells: Iterable[Cell]) -> dict[int, str | None]:
+    """The machine in whose group each cell stands, by ``id(cell)``: its own, or for one without the only machine there."""
+    kinds: dict[Key, list[Cell]] = {}
+    for cell in cells:
+        kinds.setdefault(_kind(cell), []).append(cell)
+    places: dict[int, str | None] = {}
+    for members in kinds.values():
+        machines = {cell.machine for cell in members} - {None}
+        only = next(iter(machines)) if len(machines) == 1 else None
+        places |= {id(cell): cell.machine or only for cell in members}
+    return places
+
+
+def _kind(cell: Cell) -> Key:
+    """What cells that may be compared have in common besides their machine."""
+    return cell.model, cell.task, cell.device, _workload(cell)
 
 
 def _workload(cell: Cell) -> Key:
@@ -139,16 +186,25 @@ def _apart_from_device(cell: Cell) -> Key:
     return cell.model, cell.method, cell.runtime, _workload(cell)
 
 
-def _group(cells: list[Cell], wanted: Mapping[str, str], siblings: Mapping[Key, list[Cell]]) -> Group:
+def _group(
+    cells: list[Cell],
+    machine: str | None,
+    wanted: Mapping[str, str],
+    siblings: Mapping[Key, list[Cell]],
+    anchors: Mapping[int, str],
+    *,
+    apart: bool,
+) -> Group:
     baseline = next((cell for cell in cells if _is_baseline(cell, wanted)), None)
-    speeds = {cell.id: compare_speed(cell, baseline) for cell in cells if baseline and cell is not baseline}
+    speeds = {id(cell): compare_speed(cell, baseline) for cell in cells if baseline and cell is not baseline}
     compared = {key: speed for key, speed in speeds.items() if speed and speed.p is not None}
     adjusted = dict(zip(compared, stats.holm([speed.p or 0.0 for speed in compared.values()]), strict=True))
-    rows = tuple(
-        _row(cell, baseline, speeds.get(cell.id), adjusted.get(cell.id), _missing(cell, siblings)) for cell in cells
-    )
+    rows = []
+    for cell in cells:
+        row = Row(cell, anchors[id(cell)], is_baseline=cell is baseline, missing=_missing(cell, siblings))
+        rows.append(_compared(row, baseline, speeds.get(id(cell)), adjusted.get(id(cell))))
     first = cells[0]
-    return Group(first.model, first.task, first.device, first.workload, rows)
+    return Group(first.model, first.task, first.device, first.workload, machine, tuple(rows), apart)
 
 
 def _is_baseline(cell: Cell, baseline: Mapping[str, str]) -> bool:
@@ -156,37 +212,31 @@ def _is_baseline(cell: Cell, baseline: Mapping[str, str]) -> bool:
     return wanted and cell.status is Status.OK
 
 
-def _row(
-    cell: Cell, baseline: Cell | None, speed: Comparison | None, p: float | None, missing: dict[str, Message]
-) -> Row:
-    if baseline is None or cell is baseline:
-        return Row(cell, is_baseline=cell is baseline, missing=missing)
-    return Row(
-        cell,
-        speed=speed,
-        p=p,
-        verdict=stats.verdict(speed, p) if speed else None,
-        weights_ratio=size_ratio(baseline.weights_bytes, cell.weights_bytes),
-        ram_ratio=size_ratio(baseline.ram_bytes, cell.ram_bytes),
-        vram_ratio=size_ratio(baseline.vram_bytes, cell.vram_bytes),
-        quality=difference(cell, baseline),
-        missing=missing,
-    )
+def _compared(row: Row, baseline: Cell | None, speed: Comparison | None, p: float | None) -> Row:
+    if baseline is None or row.is_baseline:
+        return row
+    verdict = stats.verdict(speed, p) if speed else None
+    return replace(row, against=baseline, speed=speed, p=p, verdict=verdict, quality=difference(row.cell, baseline))
 
 
 def compare_speed(cell: Cell, baseline: Cell) -> Comparison | None:
     """Speed of a cell against another's; nothing is said of a cell that computes something else, or has no latency."""
-    if cell.status is not Status.OK or not cell.latency_ms or not baseline.latency_ms:
+    if cell.status is not Status.OK or not cell.latency_ms or not baseline.latency_ms or _elsewhere(cell, baseline):
         return None
     ours, theirs = (c.latency_ms.medians_ms for c in (cell, baseline) if c.latency_ms)
-    if not ours or not theirs or min(*ours, *theirs) <= 0:
+    if not ours or not theirs or not all(0 < median < math.inf for median in (*ours, *theirs)):
         return None
     return stats.compare(ours, theirs)
 
 
-def size_ratio(baseline: int | None, value: int | None) -> float | None:
+def _elsewhere(cell: Cell, other: Cell) -> bool:
+    """Whether two measured cells come from different machines."""
+    return cell.machine != other.machine
+
+
+def size_ratio(baseline: float | None, value: float | None) -> float | None:
     """Baseline over value, where both are known: above 1 is smaller."""
-    return baseline / value if baseline and value else None
+    return baseline / value if baseline and value and numbers.finite(baseline / value) else None
 
 
 def difference(cell: Cell, baseline: Cell) -> Difference | None:
@@ -195,11 +245,15 @@ def difference(cell: Cell, baseline: Cell) -> Difference | None:
     if not ours or not theirs or ours.metric != theirs.metric:
         return None
     change = ours.value - theirs.value
-    if ours.change is not None and ours.change_interval and is_reference(baseline):
-        return _judged(change, ours.change_interval, higher_is_better=ours.higher_is_better)
-    if not ours.interval or not theirs.interval:
+    if not numbers.finite(change):
+        return None
+    paired = numbers.finite_interval(ours.change_interval) if ours.change is not None else None
+    if paired and is_reference(baseline):
+        return _judged(change, paired, higher_is_better=ours.higher_is_better)
+    own, other = numbers.finite_interval(ours.interval), numbers.finite_interval(theirs.interval)
+    if not own or not other:
         return Difference(change, None, None)
-    interval = stats.difference_interval(ours.value, ours.interval, theirs.value, theirs.interval)
+    interval = stats.difference_interval(ours.value, own, theirs.value, other)
     return _judged(change, interval, higher_is_better=ours.higher_is_better)
 
 
@@ -214,41 +268,19 @@ def is_reference(cell: Cell) -> bool:
 
 
 def _missing(cell: Cell, siblings: Mapping[Key, list[Cell]]) -> dict[str, Message]:
-    """Why a column has no value, for each that has none."""
-    present = {
-        "weights": cell.weights_bytes,
-        "zstd": zstd_bytes(cell),
-        "cpu_ms": cell.latency_ms if cell.device == "cpu" else None,
-        "gpu_ms": cell.latency_ms if cell.device != "cpu" else None,
-        "ram": cell.ram_bytes,
-        "vram": cell.vram_bytes,
-        "energy": cell.energy_j,
-        "quality": cell.quality,
-    }
-    others = [
-        other for other in siblings[_apart_from_device(cell)] if (other.device == "cpu") != (cell.device == "cpu")
-    ]
-    foreign = "gpu_ms" if cell.device == "cpu" else "cpu_ms"
+    """Why a column of the page has no value, for each that has none."""
+    kind = "cpu" if cell.device == "cpu" else "gpu"
+    others = [other for other in siblings[_apart_from_device(cell)] if (other.device == "cpu") != (kind == "cpu")]
     return {
-        column: _other_device(others) if column == foreign else _why(column, cell)
-        for column in COLUMNS
-        if present[column] is None
+        column.key: _other_device(others) if column.device and column.device != kind else _why(column, cell)
+        for column in columns.page_columns()
+        if column.value(cell) is None
     }
 
 
-def _why(column: str, cell: Cell) -> Message:
-    reasons = {"vram": cell.vram_reason, "energy": cell.energy_reason, "quality": cell.quality_reason}
-    own = reasons.get(column) or cell.reason
-    if own:
-        return Message.verbatim(own)
-    if column == "vram" and cell.device == "cpu":
-        return Message.of("missing.cpu-has-no-vram")
-    return Message.of("missing.not-recorded")
-
-
-def zstd_bytes(cell: Cell) -> int | None:
-    """Size of a cell's weights as a compressed download."""
-    return cell.artifact.zstd_bytes if cell.artifact else None
+def _why(column: TableColumn, cell: Cell) -> Message:
+    own = column.reason(cell) or cell.reason or Message.of("missing.not-recorded")
+    return Message.verbatim(own) if isinstance(own, str) else own
 
 
 def _other_device(others: Iterable[Cell]) -> Message:

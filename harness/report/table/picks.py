@@ -43,7 +43,7 @@ def picks(group: Group, quality_loss: float = QUALITY_LOSS) -> Picks:
     The balanced one has the smallest geometric mean of latency, weights and RAM, each over the best of the candidates.
     """
     original = original_quality(group)
-    ran = [row for row in group.rows if row.cell.status is Status.OK and row.cell.latency_ms and row.cell.quality]
+    ran = [row for row in group.rows if row.cell.status is Status.OK and row.timed and row.scored]
     rows = [row for row in ran if original is not None and loss(row, original) <= quality_loss]
     sized = [row for row in rows if row.cell.weights_bytes]
     fastest = min(rows, key=_latency, default=None)
@@ -61,11 +61,19 @@ def picks(group: Group, quality_loss: float = QUALITY_LOSS) -> Picks:
 
 def original_quality(group: Group) -> float | None:
     """The quality of the original that the group's changes are against; else of the original in the group; else None."""
-    qualities = [row.cell.quality for row in group.rows if row.cell.quality]
-    against = (quality.value - quality.change for quality in qualities if quality.change is not None)
-    own = (row.cell.quality.value for row in group.rows if row.cell.quality and row.cell.method == "original")
+    qualities = [row.cell.quality for row in group.rows if row.cell.quality and row.scored]
+    against = (
+        quality.value - quality.change
+        for quality in qualities
+        if quality.change is not None and math.isfinite(quality.change)
+    )
+    own = (
+        row.cell.quality.value
+        for row in group.rows
+        if row.cell.quality and row.scored and row.cell.method == "original"
+    )
     found = next(against, next(own, None))
-    return found if found and found > 0 else None
+    return found if found and 0 < found < math.inf else None
 
 
 def loss(row: Row, original: float) -> float:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.report.language import numbers
-from harness.report.language.catalogue import Message
+from harness.report.language.catalogue import Message, Word
 from harness.report.language.untrusted_text import one_line
 from harness.report.table.model import Difference, Group, Row, Table
-from harness.results import Cell, Results, Status
-from harness.stats import SMALLEST_EFFECT, Comparison, Verdict
+from harness.report.table.phrases import quality_word, ratio
+from harness.results import Cell, Results, Round, Status
+from harness.stats import SMALLEST_EFFECT, Verdict
 
-#: How metrics are written in prose; others are shown by their own name.
-METRICS = {"f1": "F1"}
 #: Share of rounds that were noisy, above which the report says so before anything else.
 BUSY = 0.5
 
@@ -38,11 +37,23 @@ def noise(results: Results) -> Message:
     return Message.of("method.noise", left=str(left), **_noisy_of_all(results))
 
 
-def busy(results: Results) -> Message | None:
-    """A word of caution where most rounds were noisy; None elsewhere."""
-    if len(results.noisy_rounds) <= BUSY * len(results.rounds):
-        return None
-    return Message.of("busy", **_noisy_of_all(results))
+def busy(results: Results) -> list[Message]:
+    """A word of caution for each machine on which most rounds were noisy."""
+    rounds: dict[str | None, list[Round]] = {}
+    for cell in results.cells:
+        if cell.latency_ms:
+            rounds.setdefault(cell.machine, []).extend(cell.latency_ms.rounds)
+    found = []
+    for machine, all_ in rounds.items():
+        noisy = sum(each.noisy is not None for each in all_)
+        counts = {"noisy": str(noisy), "all": str(len(all_))}
+        if noisy <= BUSY * len(all_):
+            continue
+        if len(rounds) > 1 and machine:
+            found.append(Message("busy.on", {"machine": Word("machine", machine), **counts}))
+        else:
+            found.append(Message("busy", counts))
+    return found
 
 
 def _noisy_of_all(results: Results) -> dict[str, str]:
@@ -64,8 +75,8 @@ def _finding(group: Group) -> Finding | None:
         ]
         best = max(safe, key=_speedup, default=None)
         if row.quality.better is False and best and best.speed and _seems_faster(best):
-            arguments = {"metric": metric(row.cell.quality.metric), "cell": name(best.cell), "speed": ratio(best.speed)}
-            sentences.append((Message("finding.safe", arguments), None))
+            measured = {"cell": name(best.cell), "speed": ratio(best.speed)}
+            sentences.append((Message("finding.safe", {"metric": metric(row.cell.quality.metric), **measured}), None))
     return Finding(group, row, tuple(sentences))
 
 
@@ -81,7 +92,8 @@ def _speedup(row: Row) -> float:
 
 def _speed_sentence(group: Group, baseline: Row, row: Row) -> tuple[Message, int | None]:
     assert row.speed
-    arguments = {"device": group.device.upper(), "cell": name(row.cell), "baseline": name(baseline.cell)}
+    arguments: dict[str, str | Word] = {"device": group.device.upper(), "cell": name(row.cell)}
+    arguments["baseline"] = name(baseline.cell)
     arguments["speed"] = ratio(row.speed, turned=row.verdict is Verdict.SLOWER)
     if row.verdict is None:
         return Message("finding.few", {**arguments, "count": str(row.speed.rounds)}), row.speed.rounds
@@ -98,40 +110,11 @@ def _size_sentence(ratio_: float) -> Message:
 
 def _quality_sentence(difference: Difference, metric_: str) -> Message:
     text = numbers.difference(difference.value, difference.interval)
-    return Message.of(f"finding.quality-{quality_word(difference)}", metric=metric(metric_), difference=text)
-
-
-def quality_word(difference: Difference) -> str:
-    """``same``, ``better``, ``worse`` or ``unknown``."""
-    if difference.interval is None:
-        return "unknown"
-    return {True: "better", False: "worse", None: "same"}[difference.better]
-
-
-def speed_words(row: Row) -> Message | None:
-    """A row's speed against its baseline: the ratio with its interval and the verdict's word."""
-    if row.speed is None:
-        return None
-    text = ratio(row.speed, turned=row.verdict is Verdict.SLOWER)
-    return Message.of(f"speed.{row.verdict or 'few'}", speed=text)
-
-
-def ratio_words(ratio_: float | None, smaller: str, larger: str) -> Message | None:
-    """A size or memory ratio in words: ``3.9× smaller``; within 1 % it is the same."""
-    if ratio_ is None:
-        return None
-    if abs(ratio_ - 1) < 0.01:
-        return Message("ratio.same", {})
-    text = numbers.ratio(ratio_ if ratio_ > 1 else 1 / ratio_)
-    return Message.of(f"ratio.{smaller if ratio_ > 1 else larger}", ratio=text)
-
-
-def ratio(speed: Comparison, *, turned: bool = False) -> str:
-    """A speed-up with its interval; ``turned``: as how many times slower."""
-    if not turned:
-        return numbers.ratio(speed.speedup, speed.interval)
-    interval = (1 / speed.interval[1], 1 / speed.interval[0]) if speed.interval else None
-    return numbers.ratio(1 / speed.speedup, interval)
+    return Message.of(
+        f"finding.quality-{quality_word(difference.interval, difference.better)}",
+        metric=metric(metric_),
+        difference=text,
+    )
 
 
 def name(cell: Cell) -> str:
@@ -139,6 +122,6 @@ def name(cell: Cell) -> str:
     return " ".join(part if len(part) <= 60 else part[:59] + "…" for part in map(one_line, (cell.runtime, cell.method)))
 
 
-def metric(name_: str) -> str:
+def metric(name_: str) -> Word:
     """How a metric is called in prose."""
-    return METRICS.get(name_, name_)
+    return Word("metric", name_)

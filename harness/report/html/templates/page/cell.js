@@ -3,6 +3,7 @@ class CellPage {
   constructor(rows, words, state) {
     Object.assign(this, { rows, words, state });
     this.page = document.getElementById("cell");
+    this.title = document.title;
     this.main = document.getElementById("everything");
     document.querySelector("table.cells").addEventListener("click", (event) => {
       const element = event.target.closest("tr.row");
@@ -32,11 +33,12 @@ class CellPage {
     const row = this.rows.byAnchor.get(this.state.get("cell"));
     this.page.hidden = !row;
     this.main.hidden = Boolean(row);
+    document.title = row ? `${headline(row)} · ${this.title}` : this.title;
     if (!row || this.page.dataset.cell === row.anchor) return;
     this.page.dataset.cell = row.anchor;
     const cards = await this.rows.cards(row);
     const title = this.page.querySelector("h2");
-    title.textContent = `${row.group.model}: ${row.method}, ${row.runtime}`;
+    title.textContent = headline(row);
     this.page.querySelector(".place").replaceChildren(...document.getElementById(`g${row.group.index}`).querySelector(".where").cloneNode(true).childNodes);
     const own = cards.cloneNode(true);
     for (const heading of own.querySelectorAll("h3")) heading.setAttribute("aria-level", "2"); // the title is the first
@@ -54,7 +56,8 @@ class CellPage {
       if (cell.querySelector(".dash")) continue;
       const pair = document.createElement("div");
       const term = document.createElement("dt"), value = document.createElement("dd");
-      if (cell.dataset.column) term.append(this.words.element(`column.${cell.dataset.column}`));
+      if (cell.dataset.column === "spark") term.append(this.words.element("column.spark"));
+      else if (cell.dataset.column) term.append(this.words.wordElement(`column.${cell.dataset.column}`));
       else term.append(this.words.element("column.status"));
       for (const attribute of ["data-speed"]) if (cell.hasAttribute(attribute)) value.setAttribute(attribute, "");
       value.className = cell.className;
@@ -65,3 +68,5 @@ class CellPage {
     return list;
   }
 }
+
+const headline = (row) => `${row.group.model}: ${row.method}, ${row.runtime}`;

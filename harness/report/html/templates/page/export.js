@@ -37,28 +37,33 @@ class Exports {
     return [head, lines];
   }
 
-  json() {
-    const plain = ({ group, method, runtime, status, weights, zstd, latency, ram, vram, energy, quality, change }) => ({
-      model: group.model, method, runtime, device: group.device, workload: group.workload, status, weights_bytes: weights,
-      weights_zstd_bytes: zstd, latency_ms: latency, ram_bytes: ram, vram_bytes: vram, energy_j: energy, metric: group.metric,
-      quality, quality_change: change,
+  // Raw values under the names of results.csv. Columns that share a name, as those of two devices do, share a field.
+  records() {
+    const columns = this.table.all.filter(({ key }) => this.table.columns.includes(key));
+    return this.table.shown().map((row) => {
+      const { group, method, runtime, status } = row;
+      const workload = Object.entries(group.workload).map(([name, value]) => `${name}=${value}`).join(";");
+      const record = { model: group.model, task: group.task, method, runtime, device: group.device, machine: group.machine, workload, status, metric: group.metric };
+      for (const { key, data } of columns) {
+        const values = [row.values[key]].flat();
+        data.forEach((name, index) => { record[name] ??= values[index] ?? null; });
+      }
+      return record;
     });
-    return `${JSON.stringify(this.table.shown().map(plain), null, 1)}\n`;
+  }
+
+  json() {
+    return `${JSON.stringify(this.records(), null, 1)}\n`;
   }
 
   csv() {
-    const data = JSON.parse(this.json());
-    const flat = data.map(({ latency_ms: time, quality, quality_change: change, workload, ...rest }) => ({
-      ...rest, workload: Object.entries(workload).map(([name, value]) => `${name}=${value}`).join(";"),
-      latency_p50_ms: time?.[0], latency_low_ms: time?.[1], latency_high_ms: time?.[2],
-      quality: quality?.[0], quality_low: quality?.[1], quality_high: quality?.[2],
-      quality_difference: change?.[0], quality_difference_low: change?.[1], quality_difference_high: change?.[2],
-    }));
-    const names = Object.keys(flat[0] ?? { model: "" });
-    const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
+    const records = this.records();
+    const names = Object.keys(records[0] ?? { model: "" });
+    const formula = /^(?:[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])/;
+    const inert = (value) => (typeof value === "string" && formula.test(value) ? `'${value}` : value);
     const field = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
     const line = (values) => values.map((value) => field(String(inert(value) ?? ""))).join(",");
-    return [names, ...flat.map((row) => names.map((name) => row[name]))].map((values) => `${line(values)}\r\n`).join("");
+    return [names, ...records.map((record) => names.map((name) => record[name]))].map((values) => `${line(values)}\r\n`).join("");
   }
 
   markdown() {

@@ -4,17 +4,17 @@ const start = async () => {
   if (data.packed) data = await inflate(data.packed);
   const root = document.documentElement;
   root.classList.add("js");
-  const words = new Words(data.words, data.language);
+  const words = new Words(data.words, data.vocabulary, data.language);
   const rows = new Rows(data, words);
   const many = rows.all.length > data.inline;
   const state = new State({
     language: data.language, theme: "auto", against: "latency", cell: "",
     loss: data.loss, latency: "", ram: "", weights: "",
-    find: "", model: "", method: "", runtime: "", device: "", status: "",
-    baseline: data.baseline, sort: "", descending: "", columns: data.columns, rows: many ? "100" : "all", page: "1",
+    find: "", model: "", method: "", runtime: "", device: "", machine: "", status: "",
+    baseline: data.baseline, sort: "", descending: "", columns: data.shown, rows: many ? "100" : "all", page: "1",
   });
   await rows.unpack(document.getElementById("packed"));
-  const table = new Table(rows, words, state);
+  const table = new Table(rows, words, state, data.columns);
   const picks = new Picks(rows, words, state);
   const charts = new Charts(rows, words, state);
   const cell = new CellPage(rows, words, state);

@@ -93,7 +93,7 @@ class Picks {
     const parts = [this.words.element("unit.ms", { value: number(p50, low === null ? null : [low, high]) })];
     if (row.weights) parts.push(" · ", this.words.element("unit.mb", { value: megabytes(row.weights) }));
     const [value, less, more] = row.quality;
-    parts.push(` · ${row.group.metricName} ${number(value, less === null ? null : [less, more])}`);
+    parts.push(" · ", this.words.wordElement(`metric.${row.group.metric}`), ` ${number(value, less === null ? null : [less, more])}`);
     figures.append(...parts);
     return figures;
   }

@@ -6,7 +6,9 @@ class Rows {
     const names = Object.keys(data.rows);
     this.all = data.rows.anchor.map((_, index) => {
       const row = Object.fromEntries(names.map((name) => [name, data.rows[name][index]]));
-      return Object.assign(row, { index, group: this.groups[row.group], key: `${row.method} ${row.runtime}` });
+      const values = Object.fromEntries(data.columns.map(({ key }) => [key, data.values[key][index]]));
+      const latency = values.cpu_ms ?? values.gpu_ms, { weights, ram, quality } = values; // what limits, picks and verdicts go by
+      return Object.assign(row, { index, group: this.groups[row.group], key: `${row.method} ${row.runtime}`, values, latency, weights, ram, quality });
     });
     this.all.forEach((row) => row.group.rows.push(row));
     this.byAnchor = new Map(this.all.map((row) => [row.anchor, row]));

@@ -1,16 +1,11 @@
 // The table: which rows are shown, in which order, against which baseline, in which columns.
-const SORTED_BY = {
-  weights: (row) => row.weights, zstd: (row) => row.zstd, ram: (row) => row.ram, vram: (row) => row.vram,
-  energy: (row) => row.energy,
-  cpu_ms: (row) => (row.group.device === "cpu" ? row.latency?.[0] : null),
-  gpu_ms: (row) => (row.group.device !== "cpu" ? row.latency?.[0] : null),
-  quality: (row) => row.quality?.[0],
-};
-const FILTERS = ["model", "method", "runtime", "device", "status"];
+const FILTERS = ["model", "method", "runtime", "device", "machine", "status"];
+const OF_GROUPS = ["model", "device", "machine"];
 
 class Table {
-  constructor(rows, words, state) {
-    Object.assign(this, { rows, words, state });
+  // Columns are those of columns.py: key, what they are held against, where the first click sorts.
+  constructor(rows, words, state, columns) {
+    Object.assign(this, { rows, words, state, all: columns });
     this.table = document.querySelector("table.cells");
     this.bodies = [...this.table.tBodies].map((body) => ({ body, header: body.rows[0] }));
     this.form = document.querySelector("form.filters");
@@ -33,19 +28,22 @@ class Table {
 
   fits(row) {
     const wanted = (name) => this.state.get(name);
-    const value = (name) => (name === "model" || name === "device" ? row.group[name] : row[name]);
+    const value = (name) => (OF_GROUPS.includes(name) ? row.group[name] : row[name]);
     if (!FILTERS.every((name) => !wanted(name) || value(name) === wanted(name))) return false;
-    const text = wanted("find").toLowerCase();
-    return !text || `${row.group.model} ${row.key} ${row.status}`.toLowerCase().includes(text);
+    const machine = row.group.machine ? this.words.word(`machine.${row.group.machine}`) : "";
+    const text = `${row.group.model} ${row.group.task} ${row.group.device} ${machine} ${row.key} ${row.status}`.toLowerCase();
+    return wanted("find").toLowerCase().split(/\s+/).every((word) => text.includes(word));
   }
 
   // All rows that fit, group by group, each group in the order asked for; rows without a number last either way.
   shown() {
-    const column = this.state.get("sort"), value = Object.hasOwn(SORTED_BY, column) && SORTED_BY[column];
+    const column = this.all.find(({ key }) => key === this.state.get("sort"));
+    const value = column && ((row) => [row.values[column.key]].flat()[0]);
     const sign = this.state.get("descending") ? -1 : 1;
     const compare = (a, b) => {
       const [x, y] = [value(a) ?? null, value(b) ?? null];
-      return x === null || y === null ? (x === null) - (y === null) : sign * (x - y);
+      if (x === null || y === null) return (x === null) - (y === null);
+      return sign * (typeof x === "string" ? x.localeCompare(y) : x - y);
     };
     return this.rows.groups.flatMap((group) => {
       const found = group.rows.filter((row) => this.fits(row));
@@ -134,15 +132,11 @@ class Table {
     const tag = row.element.querySelector(".tag.base");
     if (tag) tag.hidden = !own;
     row.element.classList.toggle("base", own);
-    this.#small(row, "weights", other && sizeWords(this.words, other.weights, row.weights, "smaller", "larger"));
-    this.#small(row, "ram", other && sizeWords(this.words, other.ram, row.ram, "less", "more"));
-    this.#small(row, "vram", other && sizeWords(this.words, other.vram, row.vram, "less", "more"));
     const speed = other && this.speeds(row.group).get(row);
-    const column = row.group.device === "cpu" ? "cpu_ms" : "gpu_ms";
-    const tone = { faster: "good", slower: "bad" }[speed?.verdict];
-    this.#small(row, column, speed && speedWords(this.words, speed), tone);
-    const change = other && qualityChange(row, other);
-    this.#small(row, "quality", change && qualityWords(this.words, change), change && { better: "good", worse: "bad" }[change.word]);
+    for (const column of this.all) {
+      const { content, tone } = (other && note(this.words, column, row, other, speed)) ?? {};
+      this.#small(row, column.key, content, tone);
+    }
   }
 
   #small(row, column, content, tone = "") {
@@ -177,7 +171,8 @@ class Table {
     table.tHead.addEventListener("click", (event) => {
       const column = event.target.closest("button[data-sort]")?.dataset.sort;
       if (!column) return;
-      const descending = state.get("sort") === column && !state.get("descending") ? "yes" : "";
+      const first = this.all.find(({ key }) => key === column).descending ? "yes" : "";
+      const descending = state.get("sort") === column ? (state.get("descending") ? "" : "yes") : first;
       state.set({ sort: column, descending, page: "1" });
     });
     for (const box of document.querySelectorAll("[name=column]")) {
@@ -200,35 +195,3 @@ class Table {
     this.draw();
   }
 }
-
-const sizeWords = (words, baseline, value, smaller, larger) => {
-  if (!baseline || !value) return null;
-  const times = baseline / value;
-  if (Math.abs(times - 1) < 0.01) return words.element("ratio.same");
-  return words.element(`ratio.${times > 1 ? smaller : larger}`, { ratio: ratio(times > 1 ? times : 1 / times) });
-};
-
-const speedWords = (words, { speedup, interval, verdict: word }) => {
-  const turned = word === "slower";
-  const shown = turned ? ratio(1 / speedup, [1 / interval[1], 1 / interval[0]]) : ratio(speedup, interval);
-  return words.element(`speed.${word ?? "few"}`, { speed: shown });
-};
-
-// Quality minus the baseline's, paired where the baseline is what all changes were taken against.
-const qualityChange = (row, baseline) => {
-  if (!row.quality || !baseline.quality) return null;
-  const [value, ...interval] = row.quality, [other, ...otherInterval] = baseline.quality;
-  const known = row.change && baseline.reference ? row.change.slice(1) : null;
-  const whole = interval[0] !== null && otherInterval[0] !== null;
-  const range = known ?? (whole ? differenceInterval(value, interval, other, otherInterval) : null);
-  const shown = range && (range[0] > 0 || range[1] < 0);
-  const word = shown ? ((value > other) === row.group.higher ? "better" : "worse") : null;
-  return { value: value - other, interval: range, word };
-};
-
-const qualityWords = (words, { value, interval, word }) => {
-  const text = document.createDocumentFragment();
-  text.append(difference(value, interval));
-  if (word) text.append(" ", words.element(`quality.${word}`));
-  return text;
-};

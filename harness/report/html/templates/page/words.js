@@ -1,5 +1,6 @@
-// Every message in the page's languages. What was written before carries its message's key (see words.py): it is said again in
-// the other language where it stands, its arguments kept.
+// Every message in the page's languages. What was written before carries its message's key (see voice.py): it is said again in
+// the other language where it stands, its arguments kept. Words that the results or a column bring (names of metrics, tasks,
+// workload fields, machines and columns) carry their own key and come from the vocabulary.
 const PLURAL_FORMS = {
   en: (n) => Number(n !== 1),
   ru: (n) => {
@@ -9,8 +10,8 @@ const PLURAL_FORMS = {
 };
 
 class Words {
-  constructor(catalogues, language) {
-    this.catalogues = catalogues;
+  constructor(catalogues, vocabulary, language) {
+    Object.assign(this, { catalogues, vocabulary });
     this.language = language;
   }
 
@@ -19,11 +20,28 @@ class Words {
     return Array.isArray(message) ? message[PLURAL_FORMS[this.language](Number(count))] : message;
   }
 
+  // An argument is a text, or the key of a word in a list.
   text(key, values = {}) {
-    return this.template(key, values.count).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+    const value = (name) => (Array.isArray(values[name]) ? this.word(values[name][0]) : values[name]);
+    return this.template(key, values.count).replace(/\{(\w+)\}/g, (_, name) => value(name));
   }
 
-  // The message as an element like those of words.py; a value is text or a node.
+  word(key, value) {
+    const known = this.vocabulary[this.language];
+    const text = Object.hasOwn(known, key) ? known[key] : key.slice(key.indexOf(".") + 1);
+    if (value === undefined) return text;
+    return text.includes("{value}") ? text.replaceAll("{value}", value) : `${text} ${value}`;
+  }
+
+  // The word as an element like those of voice.py.
+  wordElement(key) {
+    const element = document.createElement("bdi");
+    element.dataset.word = key;
+    element.textContent = this.word(key);
+    return element;
+  }
+
+  // The message as an element like those of voice.py; a value is text or a node.
   element(key, values = {}) {
     const element = document.createElement("span");
     element.dataset.say = key;
@@ -41,6 +59,8 @@ class Words {
   translate(root) {
     const every = (selector) => [...(root.matches?.(selector) ? [root] : []), ...root.querySelectorAll(selector)];
     every("[data-say]").forEach((element) => this.#fill(element));
+    every("[data-word]").forEach((element) => { element.textContent = this.word(element.dataset.word, element.dataset.value); });
+    every("[data-column][data-label]:not([data-say-in])").forEach((cell) => { cell.dataset.label = this.word(`column.${cell.dataset.column}`); });
     every("[data-say-in]").forEach((element) => {
       for (const [attribute, [key, values]] of Object.entries(JSON.parse(element.dataset.sayIn))) {
         if (attribute === "text") element.textContent = this.text(key, values);

@@ -1,4 +1,4 @@
-"""The result record: what one run of a matrix came to, as published in ``reports/results.json``.
+"""One row of the result record: a cell, and all that was measured of it.
 
 Every cell is a row, whatever became of it. Raw samples are kept, so that any statistic can be computed again.
 Missing values are null with a reason, never zero and never an estimate.
@@ -7,12 +7,14 @@ Missing values are null with a reason, never zero and never an estimate.
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-SCHEMA_VERSION = "1.0"
+#: A number that may overflow: JSON has no infinities, so what is not finite is written as one of three strings.
+Number: TypeAlias = Annotated[
+    float, WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
+]
 
 
 class Status(StrEnum):
@@ -38,36 +40,36 @@ class Status(StrEnum):
 class Record(BaseModel):
     """Base of all parts: immutable, and strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-Interval = Annotated[tuple[float, float], Field(description="95 % interval, lower and upper end")]
+Interval = Annotated[tuple[Number, Number], Field(description="95 % interval, lower and upper end")]
 
 
 class Noise(Record):
     """How quiet the machine was from the first to the last sample of a round."""
 
-    steal_share: float = Field(description="share of all CPU time that other virtual machines took")
-    others_share: float = Field(description="share of all CPU time that other processes used")
+    steal_share: Number = Field(description="share of all CPU time that other virtual machines took")
+    others_share: Number = Field(description="share of all CPU time that other processes used")
     throttled: int = Field(description="times that the container's CPU limit stopped it")
     major_faults: int = Field(description="pages that had to be read from a disk")
     preempted: int = Field(description="involuntary context switches")
-    load_before: float | None = Field(None, description="load average of the minute before")
-    clock_before_mhz: float | None = Field(None, description="mean over the CPUs, as the kernel tells it")
-    clock_after_mhz: float | None = None
+    load_before: Number | None = Field(None, description="load average of the minute before")
+    clock_before_mhz: Number | None = Field(None, description="mean over the CPUs, as the kernel tells it")
+    clock_after_mhz: Number | None = None
 
 
 class Round(Record):
     """One fresh container's samples."""
 
-    samples_ms: list[float] = Field(description="wall times of calls, in order, milliseconds")
+    samples_ms: list[Number] = Field(description="wall times of calls, in order, milliseconds")
     every: int = Field(1, description="of how many calls one was kept: 1 but for calls of microseconds")
-    median_ms: float
+    median_ms: Number
     ended_by: str = Field(description="what ended sampling: `precision` of the median, or the `budget` of time")
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
     noise: Noise | None = None
-    pace_us: list[float] | None = Field(
+    pace_us: list[Number] | None = Field(
         None, description="times of a fixed loop between the samples: quartiles, microseconds"
     )
     counts: bool = Field(True, description="whether statistics use it: a noisy one is left out where enough were quiet")
@@ -76,30 +78,30 @@ class Round(Record):
 class Latency(Record):
     """Wall time of one call, milliseconds. For text generation a call is a whole request: prefill and all decode steps."""
 
-    p50: float = Field(description="geometric mean of the medians of the rounds that count")
-    p90: float = Field(description="90th percentile of all their samples")
-    p99: float = Field(description="99th percentile of all their samples")
+    p50: Number = Field(description="geometric mean of the medians of the rounds that count")
+    p90: Number = Field(description="90th percentile of all their samples")
+    p99: Number = Field(description="99th percentile of all their samples")
     interval: Interval | None = Field(description="of p50, from the round medians; null with fewer than 2 rounds")
     rounds: list[Round]
 
     @property
-    def medians_ms(self) -> list[float]:
+    def medians_ms(self) -> list[Number]:
         """Of the rounds that count: the unit of all statistics."""
         return [each.median_ms for each in self.rounds if each.counts]
 
 
 class Generation(Record):
-    """Text generation, defined the same for every runtime; medians over all requests of all rounds."""
+    """Generation of text, defined the same for every runtime; medians over all requests of all rounds."""
 
-    first_token_ms: float = Field(description="time to first token: the prefill call")
-    prefill_tokens_per_s: float = Field(description="batch x prompt tokens / prefill time")
-    decode_tokens_per_s: float = Field(description="batch x decoded tokens / time of the decode calls")
+    first_token_ms: Number = Field(description="time to first token: the prefill call")
+    prefill_tokens_per_s: Number = Field(description="batch x prompt tokens / prefill time")
+    decode_tokens_per_s: Number = Field(description="batch x decoded tokens / time of the decode calls")
 
 
 class Phase(Record):
     """One phase of a container's life."""
 
-    seconds: float
+    seconds: Number
     peak_rss_bytes: int | None = Field(None, description="resident high-water mark at the end of the phase")
 
 
@@ -116,12 +118,14 @@ class Memory(Record):
 class Quality(Record):
     """Quality as measured in this cell's own runtime on held-out examples."""
 
-    metric: str = Field(description="`perplexity`, `f1`, `accuracy`...")
-    value: float
+    metric: str = Field(description="a name in the run's `metrics`")
+    value: Number
     interval: Interval | None = None
     examples: int
     higher_is_better: bool
-    change: float | None = Field(None, description="value minus that of the original on FP32 PyTorch; null without one")
+    change: Number | None = Field(
+        None, description="value minus that of the original on FP32 PyTorch; null without one"
+    )
     change_interval: Interval | None = Field(
         None, description="of change, by a paired bootstrap over the same examples"
     )
@@ -131,9 +135,9 @@ class Fidelity(Record):
     """How near the outputs come to those of the original on FP32 PyTorch, on the same held-out examples."""
 
     positions: int = Field(description="outputs compared: images, or tokens of the first sentences or windows")
-    top1_agreement: float = Field(description="share of positions whose largest logit is the same class's")
-    kl_divergence: float = Field(description="mean KL divergence from the original's classes, nats")
-    max_logit_difference: float = Field(description="among the 64 largest logits of each position")
+    top1_agreement: Number = Field(description="share of positions whose largest logit is the same class's")
+    kl_divergence: Number = Field(description="mean KL divergence from the original's classes, nats")
+    max_logit_difference: Number = Field(description="among the 64 largest logits of each position")
     tolerance: str = Field(description="the row of the table of tolerances that holds for this method")
 
 
@@ -154,6 +158,7 @@ class PassRecord(Record):
     parameters: dict[str, Any]
     effect: dict[str, Any] = Field(description="what the pass verifiably did")
     source: str = Field(description="paper or manual")
+    costs: str | None = Field(None, description="the tolerance that the pass says it may cost; null where not recorded")
 
 
 class Artifact(Record):
@@ -172,10 +177,10 @@ class SearchTrial(Record):
 
     passes: str
     status: Status
-    latency_ms: float | None = None
+    latency_ms: Number | None = None
     weights_bytes: int | None = None
-    quality: float | None = None
-    quality_drop: float | None = Field(None, description="relative loss against the original; negative is a gain")
+    quality: Number | None = None
+    quality_drop: Number | None = Field(None, description="relative loss against the original; negative is a gain")
     within: bool = Field(description="keeps every budget")
     front: bool = Field(description="within, and beaten by no other trial in latency, size and quality at once")
     chosen: bool
@@ -184,15 +189,16 @@ class SearchTrial(Record):
 class SearchRecord(Record):
     """How the passes of an automatic method were chosen."""
 
-    budgets: dict[str, float]
+    budgets: dict[str, Number]
     reason: str
     trials: list[SearchTrial]
 
 
 class Cell(Record):
-    """One row of the table: model x method x runtime x device x workload."""
+    """One row of the table: model x method x runtime x device x workload, on one machine."""
 
     id: str = Field(description="`model/method/runtime/device/workload`")
+    machine: str | None = Field(None, description="id in the run's `machines`; null where nothing was measured")
     model: str
     task: str
     method: str
@@ -209,9 +215,10 @@ class Cell(Record):
     memory: Memory | None = None
     vram_bytes: int | None = Field(None, description="device memory in use above idle, peak, by NVML")
     vram_reason: str | None = Field(None, description="why vram_bytes is null")
-    energy_j: float | None = Field(None, description="of one call: of the GPU by NVML, else of the processor by RAPL")
+    energy_j: Number | None = Field(None, description="of one call: of the GPU by NVML, else of the processor by RAPL")
     energy_reason: str | None = Field(None, description="why energy_j is null")
-    quality: Quality | None = None
+    quality: Quality | None = Field(None, description="by the task's main metric")
+    more_quality: list[Quality] = Field(default_factory=list, description="by the task's other metrics, in its order")
     fidelity: Fidelity | None = None
     fidelity_reason: str | None = Field(None, description="why fidelity is null")
     quality_reason: str | None = Field(None, description="why quality is null")
@@ -226,97 +233,3 @@ class Cell(Record):
     caveats: list[str] = Field(default_factory=list, description="what weakens this row: weaker isolation, noise")
     command: str | None = Field(None, description="the command that measures this row again, one container")
     measured_at: str | None = Field(None, description="UTC, ISO 8601, of the first round")
-
-
-class Environment(Record):
-    """The machine and the software of the whole run."""
-
-    host: str = Field(description="fingerprint of the machine: rows of different hosts are never compared")
-    cpu: str
-    cpu_count: int
-    cpu_flags: list[str] = Field(description="the instruction sets that matter here")
-    memory_bytes: int
-    gpu: list[str]
-    system: str
-    kernel: str
-    governor: str | None = None
-    engine: str
-    engine_version: str | None = None
-    engine_reason: str = Field(description="why this engine was taken")
-    harness_version: str
-    source_revision: str | None = None
-
-
-class Overhead(Record):
-    """What the harness itself costs, measured with the `null` runtime on this machine."""
-
-    per_call_us: float
-    rounds: int
-
-
-class Check(Record):
-    """One line of the self-test: what was known, what was found."""
-
-    name: str
-    wanted: str
-    found: str
-    passed: bool
-
-
-class SelfTest(Record):
-    """What `harness selftest` found on this machine."""
-
-    created_at: str
-    host: str
-    engine: str
-    checks: list[Check]
-
-
-class Results(Record):
-    """A whole run."""
-
-    schema_version: str = SCHEMA_VERSION
-    title: str
-    created_at: str
-    language: str = "en"
-    baseline: dict[str, str] = Field(description="the row that ratios are taken against: `method` and `runtime`")
-    environment: Environment
-    overhead: Overhead | None = None
-    selftest: SelfTest | None = Field(None, description="the last one of this machine and engine")
-    seed: int = Field(description="of the shuffled order of rounds")
-    matrix: str = Field(description="the matrix file, as it was")
-    cells: list[Cell]
-
-    @property
-    def rounds(self) -> list[Round]:
-        """Of all cells."""
-        return [each for cell in self.cells if cell.latency_ms for each in cell.latency_ms.rounds]
-
-    @property
-    def noisy_rounds(self) -> list[Round]:
-        """Those of ``rounds`` that something disturbed, left out or not."""
-        return [each for each in self.rounds if each.noisy]
-
-
-def read(file: Path) -> Results | None:
-    """Results of an earlier run, or None where there are none of this schema."""
-    try:
-        return parse(file.read_bytes())
-    except OSError:
-        return None
-
-
-def parse(content: bytes) -> Results | None:
-    """The results in a text of JSON, or None where it holds none of this schema."""
-    try:
-        return Results.model_validate_json(content)
-    except ValueError:
-        return None
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of ``reports/results.json``."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Results.model_json_schema(mode="serialization"),
-    }
