@@ -15,8 +15,10 @@ from typing import Any
 import yaml
 
 from harness import engines, results, sources, stats, zoo
-from harness.catalog import ROOT, load_catalog
+from harness.catalog import load_catalog
 from harness.matrix import source
+
+ROOT = Path(__file__).parents[1]
 
 PLACE = Path(".matrix/bert-large")
 LENGTH = 128  # tokens; the example's other lengths would take three times as long and show the same
@@ -53,7 +55,7 @@ def main() -> None:
             method["passes"][0]["depth"]["recovery_steps"] = 0
     (PLACE / "matrix.yaml").write_text(yaml.safe_dump(matrix, sort_keys=False), "utf-8")
     where = ["--matrix", str(PLACE / "matrix.yaml"), "--out", str(PLACE / "reports")]
-    done = subprocess.run([sys.executable, "-m", "harness.cli", "run", *where, *sys.argv[1:]], check=False)
+    done = subprocess.run([sys.executable, "-m", "harness", "run", *where, *sys.argv[1:]], check=False)
     found = results.read(PLACE / "reports" / "results.json")
     if found is None:
         sys.exit(done.returncode)

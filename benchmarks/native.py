@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import stats
-from harness.commands import workspace
+from harness.commands import artifact, workspace
 from harness.engines import Engine, Environment, Limits
 from harness.matrix.expand import Cell
 
@@ -102,7 +102,7 @@ def commands(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]
     job = workspace.open_(
         matrix_file=Path("matrix.yaml"), work=Path(".matrix"), engine="auto", out=folder, cells=[comparison.cell]
     )
-    workspace.lay_out(job, folder / "artifact")
+    artifact.lay_out(job, folder / "artifact")
     (planned,) = job.plan.wanted
     image = job.catalog.image_of(job.catalog.runtimes[planned.cell.runtime], planned.cell.device)
     environment = job.engine.ensure(image, lambda line: None)

@@ -175,7 +175,7 @@ def is_finished(matrix: Path) -> bool:
 
 def harness(*words: str) -> subprocess.CompletedProcess[str]:
     """The command line, with this interpreter."""
-    command = [sys.executable, "-m", "harness.cli", *words, "--work", str(WORK)]
+    command = [sys.executable, "-m", "harness", *words, "--work", str(WORK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise SystemExit(done.stderr)

@@ -40,7 +40,7 @@ import yaml
 from native import by_hand, instead
 
 from harness import stats
-from harness.commands import workspace
+from harness.commands import artifact, workspace
 from harness.engines import Environment, Limits
 from harness.engines.job import cpu_set, thread_variables
 from harness.worker.environment import Snapshot
@@ -137,7 +137,7 @@ def quiet(side: Callable[[], Measured]) -> Measured:
 def our_sides(cell: str, folder: Path) -> dict[str, Callable[[], Measured]]:
     """The worker by hand, the same without restarts of the mark, and the bare loop."""
     job = workspace.open_(matrix_file=Path("matrix.yaml"), work=WORK, engine="venv", out=folder, cells=[cell])
-    workspace.lay_out(job, folder / "artifact")
+    artifact.lay_out(job, folder / "artifact")
     shutil.rmtree(folder / "artifact" / "data" / "evaluation")  # theirs does not look at quality
     (planned,) = job.plan.wanted
     image = job.catalog.image_of(job.catalog.runtimes[planned.cell.runtime], planned.cell.device)
@@ -181,7 +181,7 @@ def their_sides(cell: str, folder: Path, python: Path) -> dict[str, Callable[[],
     checkpoint, model = folder / "checkpoint", folder / "model"
     other = cell.replace("/onnxruntime/", "/pytorch/")
     job = workspace.open_(matrix_file=Path("matrix.yaml"), work=WORK, engine="venv", out=folder, cells=[other])
-    workspace.lay_out(job, checkpoint)
+    artifact.lay_out(job, checkpoint)
     manifest = json.loads((checkpoint / "manifest.json").read_text("utf-8"))
     model.mkdir()
     for file in [*checkpoint.glob("*.json"), *(folder / "artifact").glob("model.onnx*")]:

@@ -1,13 +1,21 @@
 """Compression Matrix: compressed models × runtimes, measured honestly, in one table.
 
-The rooms, in the direction in which data flows::
-
-    matrix/        matrix.yaml -> cells -> plan           pure: values in, values out
-    orchestrator/  plan -> steps run by an engine         touches files, processes, Docker
-    toolchain/     runs inside toolchain images           makes artifacts
-    worker/        runs inside runtime images             measures artifacts
-    tasks/ zoo/    what a task needs; small real models   shared by toolchain and worker
-    report/        results -> HTML and Markdown           pure: values in, text out
+``harness.load``, ``harness.plan``, ``harness.run`` and ``harness.compare`` do what the commands of these names do. They are
+loaded when they are first used: this file travels into every container, so it imports nothing.
 """
 
 __version__ = "0.1.0"
+
+_API = ("load", "plan", "run", "compare")
+
+
+def __getattr__(name: str) -> object:
+    if name not in _API:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("harness.commands.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_API])

@@ -29,7 +29,7 @@ class HarnessError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  cure: {self.cure}" if self.cure else self.problem
+        return f"{self.problem}\n  hint: {self.cure}" if self.cure else self.problem
 
 
 class UsageError(HarnessError):
@@ -55,6 +55,25 @@ class SourceError(HarnessError):
 
 
 def did_you_mean(word: Any, known: Sequence[str]) -> str:
-    """A cure: the nearest valid name if one is near, else all of them."""
-    near = get_close_matches(str(word), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
+    """A hint: the valid names that are near, at most three, else all of them (20 at most).
+
+    Near is a name that begins with ``word``, then one that holds it, then one that is spelled much like it, or whose part
+    after the last slash is: ``onnxruntme`` finds ``runtimes/onnxruntime``.
+    """
+    near = _near(str(word), known)[:3]
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"expected one of: {', '.join(known[:20])}{more}"
+
+
+def _near(word: str, known: Sequence[str]) -> list[str]:
+    low = word.lower()
+    if len(low) > 1:  # one letter is in almost every name
+        for fits in (str.startswith, str.__contains__):
+            if found := [name for name in known if fits(name.lower(), low)]:
+                return sorted(found, key=len)
+    if found := get_close_matches(word, known, n=1):
+        return found
+    ends = {name.rpartition("/")[2]: name for name in reversed(known)}
+    return [ends[end] for end in get_close_matches(low.rpartition("/")[2], ends, n=1)]

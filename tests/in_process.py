@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import Catalog, Image, load_catalog
-from harness.engines import Environment, Job, Limits, Outcome
+from harness.catalog.closure import Closure
+from harness.contracts import machine
+from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.errors import BuildFailed
 from harness.matrix.expand import Cell
 from harness.matrix.plan import Plan, PlannedCell, Step
@@ -20,6 +22,7 @@ from harness.run.stages import Run
 from harness.run.store import Store
 
 CATALOG = load_catalog()
+HERE = Place("here", {"cpu": None}, machine.describe())
 CELLS = "abcdefgh"
 ROUNDS = 3
 Behaviour = Callable[[Job], Outcome]
@@ -34,33 +37,36 @@ class InProcess:
     ran: list[str] = field(default_factory=list)
     name: str = "in-process"
     version: str | None = None
+    isolation: str = "none"
     caveats: tuple[str, ...] = ()
 
-    def missing(self, image: Image) -> bool:
+    def places(self) -> tuple[Place, ...]:
+        return (HERE,)
+
+    def missing(self, image: Image, place: Place) -> bool:
         return True
 
-    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+    def fetch(self, image: Image, place: Place, say: Say) -> None:
         pass
 
-    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+    def ensure(self, image: Image, place: Place, say: Say) -> Built:
         if image.name in self.broken:
             raise BuildFailed(f"{image.name} does not build", log_tail="the end of the log")
-        return Environment(image, image.name, "sha256:0")
+        return Built(image, image.name, "sha256:0")
 
-    def devices(self) -> dict[str, str | None]:
-        return {"cpu": None}
+    def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
+        return self.ensure(image, place, say)
 
     def command(self, job: Job) -> str:
         return "a command"
 
-    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
+    def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         return "a command by hand"
 
-    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        key = json.loads((job.step / "step.json").read_text())["spec"]["key"]
-        self.ran.append(key)
-        assert all(path.is_dir() for path in job.inputs.values())
-        return self.behaviours.get(key, succeed)(job)
+    def run(self, job: Job, on_line: Say) -> Outcome:
+        self.ran.append(job.key)
+        assert all(job.shelf.folder(key).is_dir() for key in job.inputs.values())
+        return self.behaviours.get(job.key, succeed)(job)
 
     def kill(self) -> None:
         pass
@@ -74,14 +80,15 @@ def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000, pace_ns
         "latency": {"nanoseconds": [nanoseconds], "noisy": noisy, "pace_ns": [pace_ns] * 3},
         "phases": {"steady": {"seconds": 1.0}},
     }
-    (job.step / "out" / "record.json").write_text(json.dumps(record))
-    (job.step / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
+    (job.left / "out").mkdir()
+    (job.left / "out" / "record.json").write_text(json.dumps(record))
+    (job.left / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
     return Outcome(0, 0.1)
 
 
 def say(status: str, reason: str) -> Behaviour:
     def behave(job: Job) -> Outcome:
-        (job.step / "status.json").write_text(json.dumps({"status": status, "reason": reason}))
+        (job.left / "status.json").write_text(json.dumps({"status": status, "reason": reason}))
         return Outcome(1, 0.1)
 
     return behave
@@ -91,7 +98,7 @@ def end(log: str = "", **outcome: Any) -> Behaviour:
     """End without a word in ``status.json``."""
 
     def behave(job: Job) -> Outcome:
-        (job.step / "log.txt").write_text(log)
+        job.log.write_text(log)
         return Outcome(**{"exit_code": 137, "seconds": 0.1, **outcome})
 
     return behave
@@ -105,7 +112,7 @@ def plan(seed: int = 0) -> Plan:
     steps: dict[str, Step] = {}
 
     def add(key: str, kind: str, image: str, inputs: dict[str, str], **spec: Any) -> None:
-        steps[key] = Step(key, kind, key, image, {"key": key, **spec}, inputs, 1, 2**30, 60.0)
+        steps[key] = Step(key, kind, key, image, {"key": key, **spec}, inputs, 1, 2**30, 60.0, code=Closure({}))
 
     add("data", "prepare", "toolchains/torch", {})
     cells = []
@@ -128,8 +135,12 @@ def plan(seed: int = 0) -> Plan:
     return Plan(matrix, steps, cells, frozenset(planned.cell.id for planned in cells))
 
 
+def pass_over(work: Path, engine: InProcess, interrupts: Interrupts, seed: int = 0, catalog: Catalog = CATALOG) -> Run:
+    return Run(plan(seed), catalog, engine, Store(work), Plain(), work, interrupts, lambda image: Closure({}))
+
+
 def execute(work: Path, engine: InProcess, seed: int = 0, catalog: Catalog = CATALOG) -> Run:
-    run = Run(plan(seed), catalog, engine, Store(work), Plain(), work, Interrupts(print, engine.kill))
+    run = pass_over(work, engine, Interrupts(print, engine.kill), seed, catalog)
     run.execute()
     return run
 

@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 
 import yaml
 
+from harness.catalog import places
 from harness.catalog.cards import incomplete, require_known
 from harness.catalog.images import Image, Layer, WheelSource, hash_files
+from harness.catalog.names import unique
 from harness.contracts.cards import ExporterCard, PassCard, RuntimeCard
 from harness.errors import UsageError
 
@@ -32,8 +34,7 @@ __all__ = ["Catalog", "Image", "Layer", "Runtime", "Tool", "WheelSource", "hash_
 C = TypeVar("C")
 K = TypeVar("K", PassCard, ExporterCard)
 
-PACKAGE = Path(__file__).resolve().parent.parent
-ROOT = PACKAGE.parent
+PACKAGE = places.PACKAGE
 
 GPU = "gpu"  # the variant for cells on a GPU
 
@@ -77,12 +78,19 @@ class Catalog:
         return [tool for tool in self.passes if tool.card.name == name]
 
 
-def load_catalog(images: Path = ROOT / "images") -> Catalog:
-    """Read the tree below ``images``. Raises UsageError where a file there does not keep its contract."""
-    wheels = {source.package: source for source in _wheel_sources(images / "wheels")}
-    layers = {file.parent.name: _layer(file) for file in sorted(images.glob("layers/*/layer.yaml"))}
-    found = {image.name: image for image in _images(images, wheels, layers)}
-    runtimes: dict[str, Runtime] = {}
+def load_catalog(*roots: Path) -> Catalog:
+    """Read folders of images, those of the package where none is named; plug-ins come by ``plugins.load``.
+
+    Raises UsageError where a file there does not keep its contract, or where a name is there twice.
+    """
+    roots = roots or (places.images(),)
+    wheels = unique(
+        "compiled package", ((s.package, s.path, s) for root in roots for s in _wheel_sources(root / "wheels"))
+    )
+    files = sorted(file for root in roots for file in root.glob("layers/*/layer.yaml"))
+    layers = unique("layer", ((file.parent.name, file, _layer(file)) for file in files))
+    found = unique("image", ((i.name, i.path, i) for root in roots for i in _images(root, wheels, layers)))
+    runtimes: list[Runtime] = []
     passes: list[Tool] = []
     exporters: list[Tool] = []
     for image in found.values():
@@ -90,14 +98,15 @@ def load_catalog(images: Path = ROOT / "images") -> Catalog:
             continue  # the same folder: its cards say which variant they are in
         if image.kind == "runtimes":
             file = image.path / "adapter.py"
-            runtimes |= {card.name: Runtime(card, _holder(found, image, card, file), file) for card in _cards(file)}
+            runtimes.extend(Runtime(card, _holder(found, image, card, file), file) for card in _cards(file))
         for file in sorted(image.path.glob("passes/*.py")):
             a_pass = _card(file, PassCard)
             passes.append(Tool(a_pass, _holder(found, image, a_pass, file), file))
         for file in sorted(image.path.glob("exporters/*.py")):
             exporter = _card(file, ExporterCard)
             exporters.append(Tool(exporter, _holder(found, image, exporter, file), file))
-    return Catalog(found, runtimes, tuple(passes), tuple(exporters), wheels, layers)
+    by_name = unique("runtime", ((runtime.card.name, runtime.module, runtime) for runtime in runtimes))
+    return Catalog(found, by_name, tuple(passes), tuple(exporters), wheels, layers)
 
 
 def _variant_name(image: str, variant: str) -> str:

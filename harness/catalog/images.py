@@ -8,18 +8,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness.catalog import places
 from harness.errors import UsageError
 
-_BUILD_FILES = ("Dockerfile", "image.yaml")  # of an image's folder, besides its lock files: not part of its code
+_BUILD_FILES = ("Dockerfile", "image.yaml", "system.sh", "__pycache__")  # of an image's folder, besides lock files: not its code
 
 
-def hash_files(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over the names (relative to ``root``) and the bytes of files and of all files below folders."""
+def hash_files(paths: Iterable[Path], *roots: Path) -> str:
+    """SHA-256 over the names (relative to the first root that holds them) and the bytes of files, and of all below folders.
+
+    The same files have the same hash wherever their roots lie.
+    """
     digest = hashlib.sha256()
-    for path in sorted(_files(paths)):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+    named = [(_relative(path, roots), path) for path in _files(paths)]
+    for name, path in sorted(named):
+        digest.update(name.encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _relative(path: Path, roots: Iterable[Path]) -> str:
+    return next(path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root))
 
 
 def _files(paths: Iterable[Path]) -> set[Path]:
@@ -48,6 +57,11 @@ class WheelSource:
     def requirements(self) -> Path:
         """The locked, hashed source distribution and build tools."""
         return self.path / "requirements.txt"
+
+    @property
+    def dockerfile(self) -> Path:
+        """What all packages are compiled by."""
+        return places.shared(self.path.parent.parent, "wheels", "Dockerfile")
 
     @property
     def script(self) -> Path:
@@ -117,9 +131,25 @@ class Image:
 
     @property
     def dockerfile(self) -> Path:
-        """Its own, else that of all images of its kind."""
+        """Its own, else that of all images."""
         own = self.path / "Dockerfile"
-        return own if own.exists() else self.path.parent / "Dockerfile"
+        return own if own.exists() else places.shared(self.root, "Dockerfile")
+
+    @property
+    def system(self) -> Path | None:
+        """``system.sh``, which installs what it needs from its system, or None."""
+        own = self.path / "system.sh"
+        return own if own.exists() else None
+
+    @property
+    def root(self) -> Path:
+        """The folder of images that it lies in: the package's own, or a plug-in's."""
+        return self.path.parent.parent
+
+    @property
+    def base(self) -> Path:
+        """What the base image is made from."""
+        return places.shared(self.root, "base")
 
     @property
     def modules(self) -> list[Path]:
@@ -134,6 +164,8 @@ class Image:
         """
         if not self.requirements.exists():
             raise UsageError(f"{self.requirements} is missing", f"harness lock {self.name}")
-        root = self.path.parent.parent
         shared = [source.path for source in self.compiled] + ([self.layer.requirements] if self.layer else [])
-        return hash_files([self.requirements, self.dockerfile, root / "base", *shared], root)
+        shared += [self.system] if self.system else []
+        roots = [self.root, places.images(), *(source.path.parents[1] for source in self.compiled)]
+        roots += [self.layer.path.parents[1]] if self.layer else []
+        return hash_files([self.requirements, self.dockerfile, self.base, *shared], *roots)

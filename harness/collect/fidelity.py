@@ -6,65 +6,63 @@ where on a row must be taken for broken: a conversion that computes something el
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from harness.contracts.cards import TOLERANCES
+from harness.contracts.cards import TOLERANCES as TOLERANCES_IN_ORDER
+from harness.contracts.record import FidelityRecord, MetricRecord
 from harness.contracts.task import Metric
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """What one tolerance allows; ``relative_loss`` is of the metric, such as 0.1 for a tenth of F1 or of accuracy."""
+class Tolerance:
+    """The bounds of one group of methods; ``relative_loss`` is of the metric, such as 0.1 for a tenth of F1 or of accuracy."""
 
     top1_agreement: float  # at least
     kl_divergence: float  # at most, nats
-    ratio: float  # at most, over the original's: of a metric that is told as a ratio, such as perplexity
-    relative_loss: float  # at most, of all others
+    ratio: float  # at most, over the original's, of metrics that are told as a ratio (perplexity)
+    relative_loss: float  # at most
 
 
-#: By the names of the tolerances, from narrow to wide. A method of several passes has the widest of theirs.
-BOUNDS = {
-    "exact": Bounds(0.995, 0.001, 1.005, 0.01),  # other kernels, the same weights
-    "fp16": Bounds(0.98, 0.005, 1.01, 0.01),
-    "bf16": Bounds(0.95, 0.02, 1.03, 0.02),
-    "int8": Bounds(0.85, 0.15, 1.15, 0.05),
-    "int4": Bounds(0.6, 0.6, 1.6, 0.15),
-    "other": Bounds(0.4, 1.5, 2.5, 0.3),  # pruned, clustered, distilled: other weights
+#: From narrow to wide. A method of several passes has the widest of theirs.
+TOLERANCES = {
+    "exact": Tolerance(0.995, 0.001, 1.005, 0.01),  # other kernels, the same weights
+    "fp16": Tolerance(0.98, 0.005, 1.01, 0.01),
+    "bf16": Tolerance(0.95, 0.02, 1.03, 0.02),
+    "int8": Tolerance(0.85, 0.15, 1.15, 0.05),
+    "int4": Tolerance(0.6, 0.6, 1.6, 0.15),
+    "other": Tolerance(0.4, 1.5, 2.5, 0.3),  # pruned, clustered, distilled: other weights
 }
 
 
-def tolerance(passes: Iterable[Mapping[str, Any]]) -> str:
-    """The tolerance of a method made of these passes, as an artifact's manifest records them: the widest of what they cost.
+def tolerance(costs: Iterable[str]) -> str:
+    """The tolerance of a method, of what each of its passes says it may cost: the widest; ``exact`` where there are none."""
+    return max(costs, key=TOLERANCES_IN_ORDER.index, default=TOLERANCES_IN_ORDER[0])
 
-    A pass that says nothing of it is of an artifact that an earlier version made: it may cost anything.
+
+def problem(
+    name: str, fidelity: FidelityRecord, ours: MetricRecord, theirs: MetricRecord, metric: Metric
+) -> str | None:
+    """Why a cell counts as diverged by the tolerance of that name, or None.
+
+    ``ours`` and ``theirs`` are the main metric of the cell and of the reference. What is not a number is outside every bound.
     """
-    costs = (entry.get("costs") for entry in passes)
-    told = (cost if cost in TOLERANCES else TOLERANCES[-1] for cost in costs)
-    return max(told, key=TOLERANCES.index, default=TOLERANCES[0])
-
-
-def problem(name: str, fidelity: Mapping[str, Any], metric: Metric, ours: float, theirs: float) -> str | None:
-    """Why a cell counts as diverged, or None.
-
-    ``ours`` and ``theirs`` are the values of the metric of the cell and of the reference. What is not a number is outside
-    every bound.
-    """
-    bound = BOUNDS[name]
-    agreement, divergence = fidelity["top1_agreement"], fidelity["kl_divergence"]
-    if not agreement >= bound.top1_agreement:
-        found = f"its first choice is the original's at {agreement:.1%} of the positions"
+    bound = TOLERANCES[name]
+    if not fidelity.top1_agreement >= bound.top1_agreement:
+        found = f"its first choice is the original's at {fidelity.top1_agreement:.1%} of the positions"
         return f"{found}, {name} needs {bound.top1_agreement:.1%}"
-    if not divergence <= bound.kl_divergence:
-        found = f"its outputs are {divergence:.3g} nats (KL divergence) from the original's"
+    if not fidelity.kl_divergence <= bound.kl_divergence:
+        found = f"its outputs are {fidelity.kl_divergence:.3g} nats (KL divergence) from the original's"
         return f"{found}, {name} allows {bound.kl_divergence:g}"
+    called = metric.words.get("en", metric.name)
     if metric.ratio:
-        if not ours <= bound.ratio * theirs:
-            return f"its {metric.name} is {ours / theirs:.3g} times the original's, {name} allows {bound.ratio:g}"
+        if not ours.value <= bound.ratio * theirs.value:
+            found = f"its {called} is {ours.value / theirs.value:.3g} times the original's"
+            return f"{found}, {name} allows {bound.ratio:g}"
         return None
-    loss = (theirs - ours) / theirs * (1 if metric.higher_is_better else -1) if theirs else math.nan
-    if theirs and not loss <= bound.relative_loss:
-        return f"its {metric.name} is {loss:.1%} worse than the original's, {name} allows {bound.relative_loss:.0%}"
+    if not theirs.value:
+        return None
+    loss = (theirs.value - ours.value) / theirs.value * (1 if metric.higher_is_better else -1)
+    if not loss <= bound.relative_loss:
+        return f"its {called} is {loss:.1%} worse than the original's, {name} allows {bound.relative_loss:.0%}"
     return None

@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import math
 import statistics
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from harness import __version__, stats, tasks
-from harness.catalog import ROOT, Catalog
-from harness.collect import fidelity, zstd
+from harness import __version__, tasks
+from harness.catalog import Catalog, places
+from harness.collect import fidelity, numbers, zstd
 from harness.contracts import machine
-from harness.engines import Engine
+from harness.contracts.cards import TOLERANCES
+from harness.contracts.record import Evaluation, Measurement
+from harness.contracts.values import dump
+from harness.engines.contract import Engine
 from harness.matrix.plan import Plan, PlannedCell
 from harness.results import (
     Artifact,
     Cell,
     Environment,
     Fidelity,
-    Generation,
+    FieldFacts,
+    Gpu,
     Image,
-    Latency,
-    Memory,
-    Noise,
+    Machine,
+    MetricFacts,
     Overhead,
     PassRecord,
     Phase,
     Quality,
     Results,
-    Round,
     SearchRecord,
     Status,
+    TaskFacts,
 )
 from harness.run import rounds, selftest
 from harness.run.stages import Failure
@@ -50,39 +54,44 @@ class Collector:
     engine_reason: str
     store: Store
     failures: Mapping[str, Failure]
+    here: machine.Machine  # the one that collects
     searches: Mapping[str, SearchRecord] = field(default_factory=dict)  # by cell
+    _machines: dict[str, machine.Machine] = field(default_factory=dict)  # those that cells were measured on
 
     def results(self, matrix_text: str) -> Results:
         """The record of the whole run."""
-        matrix, here = self.plan.matrix, machine.describe()
+        matrix = self.plan.matrix
+        cells = [self._row(planned) for planned in self.plan.cells]
         return Results(
             title=matrix.report.title,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             language=matrix.report.language,
             baseline=matrix.report.baseline.model_dump(),
+            machines={found.id: _machine(found) for found in (*self._machines.values(), self.here)},
             environment=Environment(
-                **here,
                 engine=self.engine.name,
                 engine_version=self.engine.version,
                 engine_reason=self.engine_reason,
                 harness_version=__version__,
-                source_revision=machine.source_revision(ROOT),
+                source_revision=places.revision(),
             ),
+            **_words({model.task for model in matrix.models}),
             overhead=self._overhead(),
-            selftest=selftest.last(self.store, here["host"], self.engine.name),
+            selftest=selftest.last(self.store, self.here.id, self.engine.name),
             seed=matrix.measure.seed,
             matrix=matrix_text,
-            cells=[self._cell(planned) for planned in self.plan.cells],
+            cells=cells,
         )
 
     def _overhead(self) -> Overhead | None:
-        records = [entry.record() for key in self.plan.overhead if (entry := self.store.find(key))]
-        if not records:
+        records = [self._measurement(key) for key in self.plan.overhead]
+        found = [record for record in records if record]
+        if not found:
             return None
-        medians = [statistics.median(record["latency"]["nanoseconds"]) for record in records]
-        # One sample of text generation is a whole request: a prefill and one decode per generated token.
-        per_call = statistics.median(medians) / records[0]["calls_per_sample"]
-        return Overhead(per_call_us=per_call / 1e3, rounds=len(records))
+        medians = [statistics.median(record.latency.nanoseconds) for record in found]
+        # One sample of generation is a whole request: a prefill and one decode per generated token.
+        per_call = statistics.median(medians) / found[0].calls_per_sample
+        return Overhead(per_call_us=per_call / 1e3, rounds=len(found))
 
     @cached_property
     def _judge(self) -> rounds.Judge:
@@ -100,7 +109,8 @@ class Collector:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _cell(self, planned: PlannedCell) -> Cell:
+    def _row(self, planned: PlannedCell) -> Cell:
+        """The cell's row; what goes wrong here costs this row alone, and is told in it."""
         cell = planned.cell
         base: dict[str, Any] = {
             "id": cell.id,
@@ -112,6 +122,13 @@ class Collector:
             "workload": dict(cell.workload),
             "search": self.searches.get(cell.id),
         }
+        try:
+            return self._cell(planned, base)
+        except Exception as error:
+            reason = f"its results could not be read: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return Cell(**base, status=Status.CRASHED, reason=reason, log_tail=traceback.format_exc())
+
+    def _cell(self, planned: PlannedCell, base: Mapping[str, Any]) -> Cell:
         if planned.status:
             return Cell(**base, status=Status(planned.status), reason=planned.reason)
         if refused := self._refused(planned):
@@ -131,18 +148,17 @@ class Collector:
 
     def _diverged(self, planned: PlannedCell, measured: Mapping[str, Any]) -> str | None:
         """Why the cell computes something else than the original, beyond what its method may cost."""
-        if not measured.get("fidelity") or not (reference := self._record(planned.reference)):
+        ours, theirs = self._evaluation(planned.evaluation), self._evaluation(planned.reference)
+        if not measured.get("fidelity") or ours is None or theirs is None or ours.fidelity is None:
             return None
-        record = self._record(planned.evaluation)
-        assert record is not None
         metric = tasks.card(planned.task).metrics[0]
-        ours, theirs = (found["metrics"][0]["value"] for found in (record, reference))
-        return fidelity.problem(measured["fidelity"].tolerance, record["fidelity"], metric, ours, theirs)
+        name = measured["fidelity"].tolerance
+        return fidelity.problem(name, ours.fidelity, ours.metrics[0], theirs.metrics[0], metric)
 
     def _refused(self, planned: PlannedCell) -> str | None:
         """Why the runtime did not take the model, as it said when it was asked to load or to run it."""
-        records = [entry.record() for key in planned.leaves if (entry := self.store.find(key))]
-        return next((str(record["unsupported"]) for record in records if "unsupported" in record), None)
+        entries = [entry for key in planned.leaves if (entry := self.store.find(key))]
+        return next((entry.record.unsupported for entry in entries if entry.record.unsupported), None)
 
     def _failure(self, planned: PlannedCell) -> Failure | None:
         for key in (planned.artifact, *planned.leaves):
@@ -151,42 +167,46 @@ class Collector:
         return None
 
     def _measured(self, planned: PlannedCell, entries: Sequence[Entry]) -> dict[str, Any]:
-        everything = [entry.record() for entry in entries]
+        pairs = [(entry, record) for entry in entries if (record := entry.record.measurement)]
+        everything = [record for _, record in pairs]
+        receipts = [entry.receipt for entry, _ in pairs]
         counts = self._judge.counted(everything, len(planned.rounds), self._paced[_group(planned)])
         records = [record for record, counted in zip(everything, counts, strict=True) if counted]
-        first, receipt = records[0], entries[0].receipt
-        memory = _memory([record["memory"] for record in records])
-        vram = [record["vram"]["peak_bytes"] for record in records]
+        first, receipt = records[0], receipts[0]
+        self._machines[first.machine.id] = first.machine
+        memory = numbers.memory([record.memory for record in records])
+        vram = [record.vram.peak_bytes for record in records]
         image = self.catalog.image_of(self.catalog.runtimes[planned.cell.runtime], planned.cell.device)
         caveats = [*self.engine.caveats]
         if noisy := [why for record in records if (why := self._judge.noise(record))]:
             caveats.append(f"{len(noisy)} of {len(records)} rounds noisy: {noisy[0]}")
         return {
-            "weights_bytes": first["weights_bytes"],
-            "latency_ms": _latency(everything, counts, self._judge),
-            "generation": _generation(records, dict(planned.cell.workload)),
+            "machine": first.machine.id,
+            "weights_bytes": first.weights_bytes,
+            "latency_ms": numbers.latency(everything, counts, self._judge),
+            "generation": numbers.generation(records, dict(planned.cell.workload)),
             "ram_bytes": memory.peak_rss_bytes,
             "memory": memory,
-            "vram_bytes": None if None in vram else round(statistics.median(vram)),
-            "vram_reason": first["vram"]["reason"],
-            **_energy(planned.cell.device, everything, entries),
-            "quality": self._quality(planned),
+            "vram_bytes": None if None in vram else numbers.middle(vram),
+            "vram_reason": first.vram.reason,
+            **numbers.energy(planned.cell.device, everything, receipts),
+            **self._quality(planned),
             **self._fidelity(planned),
-            "arithmetic": first["arithmetic"],
-            "phases": self._conversion(planned) | _phases([record["phases"] for record in records]),
+            "arithmetic": first.arithmetic,
+            "phases": self._conversion(planned) | numbers.phases(records),
             "artifact": self._artifact(planned),
             "image": Image(
                 name=image.name,
-                reference=receipt["reference"],
-                digest=receipt["digest"],
-                source_hash=receipt["source_hash"],
+                reference=receipt.reference or "",
+                digest=receipt.digest,
+                source_hash=receipt.environment_hash or "",
             ),
-            "versions": entries[0].status["versions"],
+            "versions": dict(pairs[0][0].status.versions),
             "threads": self.plan.matrix.limits.cpus,
-            "engine": receipt["engine"],
+            "engine": receipt.engine,
             "caveats": caveats,
-            "command": f"harness artifact '{planned.cell.id}' && {receipt['by_hand']}",
-            "measured_at": first["measured_at"],
+            "command": f"harness artifact '{planned.cell.id}' && {receipt.by_hand}",
+            "measured_at": first.measured_at,
         }
 
     def _conversion(self, planned: PlannedCell) -> dict[str, Phase]:
@@ -196,27 +216,19 @@ class Collector:
         told = [entry.status for key in steps if (entry := self.store.find(key))]
         if not told:
             return {}
-        peaks = [status["peak_rss_bytes"] for status in told if "peak_rss_bytes" in status]
-        seconds = math.fsum(status["seconds"] for status in told)  # the same in whatever order, for the steps are a set
+        peaks = [status.peak_rss_bytes for status in told if status.peak_rss_bytes is not None]
+        seconds = math.fsum(status.seconds for status in told)  # the same in whatever order, because the steps are a set
         return {"convert": Phase(seconds=seconds, peak_rss_bytes=max(peaks, default=None))}
 
-    def _quality(self, planned: PlannedCell) -> Quality | None:
-        record, reference = self._record(planned.evaluation), self._record(planned.reference)
+    def _quality(self, planned: PlannedCell) -> dict[str, Any]:
+        """The cell's fields on quality: the main metric, and the others."""
+        record, reference = self._evaluation(planned.evaluation), self._evaluation(planned.reference)
         if record is None:
-            return None
-        metric, found = tasks.card(planned.task).metrics[0], record["metrics"][0]
-        score = {
-            "metric": metric.name,
-            "value": found["value"],
-            "interval": found["interval"],
-            "examples": len(record["tallies"]),
-            "higher_is_better": metric.higher_is_better,
-        }
-        if reference is None or planned.evaluation == planned.reference:
-            return Quality(**score)
-        change = found["value"] - reference["metrics"][0]["value"]
-        interval = tasks.change_interval(planned.task, metric.name, record["tallies"], reference["tallies"])
-        return Quality(**score, change=change, change_interval=interval)
+            return {"quality_reason": "not evaluated"}
+        if planned.evaluation == planned.reference:
+            reference = None
+        main, *more = (_score(planned.task, record, reference, number) for number in range(len(record.metrics)))
+        return {"quality": main, "more_quality": more}
 
     def _fidelity(self, planned: PlannedCell) -> dict[str, Any]:
         """The cell's fields on fidelity."""
@@ -224,39 +236,53 @@ class Collector:
             return {"fidelity_reason": "there is no FP32 PyTorch model to compare with"}
         if planned.evaluation == planned.reference:
             return {"fidelity_reason": "all others are compared with this one"}
-        record, entry = self._record(planned.evaluation), self._made(planned)
-        if record is None or entry is None:
+        record, artifact = self._evaluation(planned.evaluation), self._artifact(planned)
+        if record is None or artifact is None:
             return {"fidelity_reason": "not evaluated"}
-        if record["fidelity"] is None:
+        if record.fidelity is None:
             return {"fidelity_reason": "the original could not be evaluated on FP32 PyTorch"}
-        return {"fidelity": Fidelity(**record["fidelity"], tolerance=fidelity.tolerance(entry.manifest["passes"]))}
+        bound = fidelity.tolerance(each.costs or TOLERANCES[-1] for each in artifact.passes)
+        return {"fidelity": Fidelity(**dump(record.fidelity), tolerance=bound)}
 
-    def _record(self, key: str | None) -> dict[str, Any] | None:
+    def _measurement(self, key: str) -> Measurement | None:
+        entry = self.store.find(key)
+        return entry.record.measurement if entry else None
+
+    def _evaluation(self, key: str | None) -> Evaluation | None:
         """What an evaluation found; None where it did not run, or the runtime did not take the model."""
         entry = self.store.find(key) if key else None
-        record = entry.record() if entry else {"unsupported": None}
-        return None if "unsupported" in record else record
-
-    def _made(self, planned: PlannedCell) -> Entry | None:
-        return self.store.find(planned.artifact) if planned.artifact else None
+        return entry.record.evaluation if entry else None
 
     def _artifact(self, planned: PlannedCell) -> Artifact | None:
-        entry = self._made(planned)
+        entry = self.store.find(planned.artifact) if planned.artifact else None
         if entry is None:
             return None
         manifest = entry.manifest
         return Artifact(
-            hash=hash_of(entry.receipt["files"]),
-            format=manifest["format"],
-            precision=manifest["precision"],
-            passes=[_pass_record(entry) for entry in manifest["passes"]],
-            provenance=manifest["provenance"],
+            hash=hash_of(entry.artifact_files),
+            format=manifest.format,
+            precision=manifest.precision,
+            passes=[PassRecord(**dump(applied)) for applied in manifest.passes],
+            provenance=manifest.provenance,
             zstd_bytes=zstd.zstd_bytes(entry),
         )
 
 
-def _pass_record(entry: Mapping[str, Any]) -> PassRecord:
-    return PassRecord(**{name: value for name, value in entry.items() if name in PassRecord.model_fields})
+def _score(task: str, ours: Evaluation, theirs: Evaluation | None, number: int) -> Quality:
+    """One metric of an evaluation, and its change against the reference's."""
+    found, metric = ours.metrics[number], tasks.card(task).metric(ours.metrics[number].name)
+    score = Quality(
+        metric=found.name,
+        value=found.value,
+        interval=found.interval,
+        examples=ours.examples,
+        higher_is_better=metric.higher_is_better,
+    )
+    if theirs is None:
+        return score
+    interval = tasks.change_interval(task, found.name, ours.tallies, theirs.tallies)
+    change = found.value - theirs.metrics[number].value
+    return score.model_copy(update={"change": change, "change_interval": interval})
 
 
 def _group(planned: PlannedCell) -> tuple[Any, ...]:
@@ -264,74 +290,27 @@ def _group(planned: PlannedCell) -> tuple[Any, ...]:
     return planned.cell.model, planned.cell.device, planned.cell.workload
 
 
-def _latency(records: Sequence[Mapping[str, Any]], counts: Sequence[bool], judge: rounds.Judge) -> Latency:
-    found = []
-    for record, counted in zip(records, counts, strict=True):
-        samples = [ns / 1e6 for ns in record["latency"]["nanoseconds"]]
-        found.append(
-            Round(
-                samples_ms=samples,
-                every=record["latency"]["every"],
-                median_ms=statistics.median(samples),
-                ended_by=record["latency"]["ended_by"],
-                warmup_calls=record["latency"]["warmup_calls"],
-                noisy=judge.noise(record),
-                pace_us=[pace / 1e3 for pace in record["latency"]["pace_ns"]],
-                noise=Noise(**record["noise"]),
-                counts=counted,
-            )
-        )
-    everything = [sample for round_ in found if round_.counts for sample in round_.samples_ms]
-    medians = [round_.median_ms for round_ in found if round_.counts]
-    return Latency(
-        p50=stats.geometric_mean(medians),
-        p90=stats.percentile(everything, 90),
-        p99=stats.percentile(everything, 99),
-        interval=stats.round_interval(medians),
-        rounds=found,
-    )
+def _machine(found: machine.Machine) -> Machine:
+    facts = dump(found)
+    gpu = [Gpu(**{name: each[name] for name in Gpu.model_fields}) for each in facts.pop("gpus")]
+    return Machine(**facts, gpu=gpu)
 
 
-def _generation(records: Sequence[Mapping[str, Any]], workload: Mapping[str, int]) -> Generation | None:
-    if not records[0]["generation"]:
-        return None
-    prefill = [ns / 1e9 for record in records for ns in record["generation"]["prefill_ns"]]
-    decode = [ns / 1e9 for record in records for ns in record["generation"]["decode_ns"]]
-    return Generation(
-        first_token_ms=statistics.median(prefill) * 1e3,
-        prefill_tokens_per_s=workload["batch"] * workload["prompt_tokens"] / statistics.median(prefill),
-        decode_tokens_per_s=workload["batch"] * workload["generated_tokens"] / statistics.median(decode),
-    )
-
-
-def _memory(records: Sequence[Mapping[str, int | None]]) -> Memory:
-    return Memory(**{name: _middle(record[name] for record in records) for name in Memory.model_fields})
-
-
-def _energy(device: str, records: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> dict[str, Any]:
-    """Joules of one call, the median over rounds: warm-up and samples are the same work."""
-    told = [(entry.receipt.get("package_energy") or {}) for entry in entries]
-    if device == "cpu":
-        joules, reason = [each.get("joules") for each in told], told[0].get("reason")
-    else:
-        joules, reason = [record["gpu_energy_j"] for record in records], "the GPU does not tell its energy"
-    per_call = [j / record["steady_calls"] for j, record in zip(joules, records, strict=True) if j is not None]
-    if not per_call:
-        return {"energy_reason": reason or "not measured"}
-    return {"energy_j": statistics.median(per_call)}
-
-
-def _middle(values: Iterable[int | None]) -> int | None:
-    """The median of what was measured, or None where nothing was."""
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known)) if known else None
-
-
-def _phases(records: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Phase]:
+def _words(names: Iterable[str]) -> dict[str, Any]:
+    """What these tasks call themselves, their metrics and the fields of their workloads."""
+    cards = [tasks.card(name) for name in sorted(names)]
     return {
-        name: Phase(
-            seconds=statistics.median(record[name]["seconds"] for record in records),
-            peak_rss_bytes=_middle(record[name]["peak_rss_bytes"] for record in records),
-        )
-        for name in records[0]
+        "tasks": {card.name: TaskFacts(words=dict(card.words)) for card in cards},
+        "metrics": {
+            metric.name: MetricFacts(
+                higher_is_better=metric.higher_is_better, unit=metric.unit, words=dict(metric.words)
+            )
+            for card in cards
+            for metric in card.metrics
+        },
+        "workload_fields": {
+            name: FieldFacts(letter=field.letter, words=dict(field.words))
+            for card in cards
+            for name, field in card.fields.items()
+        },
     }

@@ -17,7 +17,7 @@ def zstd_bytes(entry: Entry) -> int:
         import zstandard
 
         total = 0
-        for name in entry.manifest["weights"]:
+        for name in entry.manifest.weights:
             stream = zstandard.ZstdCompressor(level=LEVEL, threads=-1).compressobj()
             with (entry.out / name).open("rb") as file:
                 while chunk := file.read(2**22):

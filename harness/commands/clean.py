@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from harness.engines import registry
 from harness.errors import UsageError
 from harness.run.store import Store, size_of
 
@@ -41,7 +42,8 @@ def clean(work: Path, older_than_s: float, *, with_images: bool, dry_run: bool) 
             for name in ("wheels", "contexts", "logs", *(["envs", "code", "uv-cache"] if with_images else [])):
                 freed[name] = _folder(work / name, dry_run)
         if with_images:
-            freed["images"] = _images(dry_run)
+            for card in registry.cards().values():
+                freed |= card.clean(dry_run)
     finally:
         lock.release()
     return freed
@@ -54,18 +56,6 @@ def _folder(folder: Path, dry_run: bool) -> dict[str, int]:
     if not dry_run:
         shutil.rmtree(folder)
     return found
-
-
-def _images(dry_run: bool) -> dict[str, int]:
-    from harness.engines.docker import DockerEngine, NoEngine, endpoint, probe
-    from harness.provision import images
-
-    host = endpoint()
-    try:
-        version = probe(host)
-    except NoEngine:
-        return {"count": 0, "bytes": 0}
-    return images.remove_all(DockerEngine(Path(), host, version).client, dry_run=dry_run)
 
 
 def text(freed: Freed, dry_run: bool) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import engines
-from harness.catalog import Catalog, Image, Runtime, load_catalog
+from harness.catalog import Catalog, Image, Runtime, plugins
 from harness.contracts import machine
-from harness.engines import Engine
+from harness.engines import registry
+from harness.engines.contract import Engine, devices_of, missing_somewhere
 from harness.errors import EnvironmentProblem
 
 #: ``problem``: a run would stop with exit code 3. ``missing``: some cells would be skipped, or something is made first.
@@ -29,11 +28,11 @@ class Finding:
     cure: str | None = None
 
 
-def examine(work: Path, engine: str) -> list[Finding]:
-    """Look at everything; nothing is built, fetched or changed."""
-    catalog = load_catalog()
+def examine(work: Path, engine: str, images: Sequence[Path] = ()) -> list[Finding]:
+    """Look at everything; nothing is built, fetched or changed. ``images`` are more folders of images."""
+    catalog = plugins.load(images)
     try:
-        chosen, reason = engines.choose(engine, work)
+        chosen, reason = registry.choose(engine, work)
     except EnvironmentProblem as refused:
         return [Finding("engine", "problem", refused.problem, refused.cure), *_machine(work, catalog, None)]
     return [
@@ -45,7 +44,7 @@ def examine(work: Path, engine: str) -> list[Finding]:
 
 
 def _engine(engine: Engine, reason: str, asked: bool) -> Finding:
-    if engine.name == "docker" or asked:
+    if registry.first_choice(engine.name) or asked:
         return Finding("engine", "ok", reason)
     return Finding("engine", "missing", reason, "start or install Docker for isolated containers with memory limits")
 
@@ -54,18 +53,18 @@ def _machine(work: Path, catalog: Catalog, engine: Engine | None) -> Iterator[Fi
     yield _gpu(engine)
     yield _disk(work, catalog, engine)
     found = machine.describe()
-    features = ", ".join(found["cpu_flags"]) or "none of those that matter here"
-    memory = f"{found['memory_bytes'] / 2**30:.0f} GiB"
-    yield Finding("cpu", "ok", f"{found['cpu']}, {os.cpu_count()} CPUs, {memory}; {features}")
+    features = ", ".join(found.cpu_flags) or "none of those that matter here"
+    memory = f"{found.memory_bytes / 2**30:.0f} GiB"
+    yield Finding("cpu", "ok", f"{found.cpu}, {found.cpu_count} CPUs, {memory}; {features}")
 
 
 def _gpu(engine: Engine | None) -> Finding:
-    gpus = machine.gpus()
+    gpus = [gpu.name for gpu in machine.gpus()]
     if not gpus:
         return Finding(
             "gpu", "missing", "no NVIDIA GPU answers; cuda cells are skipped", "install NVIDIA's driver if there is one"
         )
-    why = engine.devices()["cuda"] if engine else None
+    why = devices_of(engine.places()).get("cuda") if engine else None
     if why:
         return Finding(
             "gpu", "missing", f"{'; '.join(gpus)}, but {why}", "install the NVIDIA Container Toolkit, restart Docker"
@@ -76,7 +75,7 @@ def _gpu(engine: Engine | None) -> Finding:
 def _disk(work: Path, catalog: Catalog, engine: Engine | None) -> Finding:
     place = next(path for path in (work.resolve(), *work.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free // 10**6
-    wanted = sum(image.disk_mb for image in _cpu_images(catalog) if engine is None or engine.missing(image))
+    wanted = sum(image.disk_mb for image in _cpu_images(catalog) if engine is None or missing_somewhere(engine, image))
     text = f"{free:,} MB free at {place}; building all images for the CPU takes about {wanted:,} MB more"
     if free < wanted:
         return Finding(
@@ -91,11 +90,11 @@ def _cpu_images(catalog: Catalog) -> set[Image]:
 
 
 def _runtime(runtime: Runtime, catalog: Catalog, engine: Engine) -> Finding:
-    card, devices = runtime.card, engine.devices()
+    card, devices = runtime.card, devices_of(engine.places())
     usable = [device for device in card.devices if devices.get(device) is None]
     if not usable:
         return Finding(card.name, "missing", f"needs {' or '.join(card.devices)}: its cells are skipped")
-    here = machine.describe()["cpu_flags"]
+    here = machine.describe().cpu_flags
     uses = [feature for feature in card.cpu_features if feature in here]
     lacks = [feature for feature in card.cpu_features if feature not in here]
     parts = [f"on {', '.join(usable)}"]
@@ -109,7 +108,7 @@ def _toolchain(image: Image, engine: Engine) -> Finding:
 
 
 def _built(subject: str, image: Image, engine: Engine, text: str) -> Finding:
-    if engine.missing(image):
+    if missing_somewhere(engine, image):
         cure = f"harness images {image.name} (about {image.build_s} s; a run does it by itself)"
         return Finding(subject, "missing", f"{text}; not built yet", cure)
     return Finding(subject, "ok", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.commands.workspace import Workspace
+from harness.engines.contract import missing_somewhere
 from harness.matrix.plan import PlannedCell
 from harness.run import estimate
 from harness.run.progress import duration
@@ -19,7 +20,7 @@ def of(workspace: Workspace) -> dict[str, Any]:
     images = plan.images(keys)
     history = estimate.History.of(store)
     shown = plan.upstream([key for planned in plan.wanted for key in planned.leaves] + list(plan.overhead))
-    to_build = [name for name in images if workspace.engine.missing(workspace.catalog.images[name])]
+    to_build = [name for name in images if missing_somewhere(workspace.engine, workspace.catalog.images[name])]
     build = [workspace.catalog.images[name] for name in to_build]
     return {
         "engine": workspace.engine.name,

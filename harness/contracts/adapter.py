@@ -23,15 +23,16 @@ class Unsupported(Exception):
 class Adapter(Protocol):
     """A runtime with one model in it. One instance serves one process, from ``load`` to ``close``.
 
-    Names of inputs by what the model takes in (ids and masks are int64); a model that knows fewer is given more:
+    What goes in, by modality (integers are int64):
 
-    =========  ====================================================================
-    ``text``   ``input_ids``, ``attention_mask``, ``token_type_ids`` [batch, tokens]
+    =========  =========================================================================================================
+    ``text``   ``input_ids`` [batch, tokens]; of one forward pass also ``attention_mask`` and ``token_type_ids``, alike
     ``image``  ``pixel_values`` float32 [batch, channels, height, width]
-    =========  ====================================================================
+    ``audio``  ``input_features`` float32 [batch, bins, frames], or ``input_values`` float32 [batch, samples]
+    =========  =========================================================================================================
 
-    The manifest says how the model is called (``call``: ``forward``, ``generate`` or ``encode_decode``), what it takes in
-    (``modality``) and which class of transformers builds it (``auto_class``); never what it is for.
+    By call: ``forward`` needs ``run`` alone, ``generate`` a :class:`GenerativeAdapter`, ``encode_decode`` an
+    :class:`EncoderDecoderAdapter`. Inputs that a model has no use for are left out by the adapter.
     """
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
@@ -45,9 +46,10 @@ class Adapter(Protocol):
         """Load the artifact (a folder, read-only) so that ``run`` can be called."""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        """The model's outputs by name, ready to read. A classifier or a language model has one, ``logits``, of floats.
+        """One pass: every output of the model by its name, ready to read; floats as float32.
 
-        Shapes of logits: ``[batch, classes]``, or ``[batch, tokens, classes]`` where every token has an answer.
+        ``logits`` are [batch, tokens, vocabulary] of a model that generates, else what its head gives: [batch, tokens, labels],
+        [batch, classes]. Other models name other outputs, several perhaps, such as ``logits`` and ``pred_boxes``.
         """
 
     def precision(self) -> str:
@@ -58,7 +60,7 @@ class Adapter(Protocol):
 
 
 class GenerativeAdapter(Adapter, Protocol):
-    """A runtime that also continues a sequence with a key-value cache: the call ``generate``."""
+    """A runtime that also generates text with a key-value cache."""
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Start a new sequence from ``input_ids`` [batch, tokens]; return the last position's logits [batch, vocabulary]."""
@@ -68,7 +70,10 @@ class GenerativeAdapter(Adapter, Protocol):
 
 
 class EncoderDecoderAdapter(GenerativeAdapter, Protocol):
-    """A runtime whose decoder attends to what an encoder made of the inputs: the call ``encode_decode``."""
+    """A runtime that also encodes inputs once, and then generates text that attends to them.
+
+    ``input_ids`` of ``prefill`` are the decoder's: its first tokens.
+    """
 
     def encode(self, inputs: Arrays) -> None:
-        """Run the encoder and keep what it made: ``prefill`` and ``decode`` attend to it until the next call."""
+        """Run the encoder and keep what it gives until the next ``encode``: each later ``prefill`` attends to it."""

@@ -30,6 +30,7 @@ from typing import Any
 from harness.contracts.cards import Form, Use
 
 MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1
 
 
 class ConversionError(Exception):
@@ -37,26 +38,85 @@ class ConversionError(Exception):
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A folder with weights, and what its ``manifest.json`` says."""
+class AppliedPass:
+    """One pass that was applied, as the manifest keeps it."""
 
-    path: Path
-    manifest: Mapping[str, Any]
+    name: str
+    toolchain: str
+    parameters: dict[str, Any]
+    effect: dict[str, Any]  # what it verifiably did
+    source: str  # paper or manual
+    costs: str  # the tolerance that it says it may cost
+
+
+@dataclass(frozen=True)
+class AppliedExport:
+    """One change of format, as the manifest keeps it."""
+
+    name: str
+    toolchain: str
+    effect: dict[str, Any]
+    source: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``manifest.json``: what an artifact is and where it comes from."""
+
+    format: str
+    precision: str
+    task: str
+    call: str
+    modality: str
+    auto_class: str  # of transformers: what builds the model
+    weights: list[str]  # names of the files that count as weight size
+    passes: list[AppliedPass] = field(default_factory=list)
+    exports: list[AppliedExport] = field(default_factory=list)
+    provenance: list[str] = field(default_factory=list)  # what a reader must know of where the weights come from
+    tools: dict[str, str] = field(default_factory=dict)  # versions of what made it
+    extra: dict[str, Any] = field(default_factory=dict)  # what else an adapter needs
+    version: int = MANIFEST_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse another version, and weights outside the artifact's folder."""
+        if self.version != MANIFEST_VERSION:
+            raise ValueError(f"version: expected {MANIFEST_VERSION}, got {self.version}")
+        for name in self.weights:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"weights: {name!r} lies outside the artifact")
 
     @property
     def form(self) -> Form:
         """File format and precision of the weights."""
-        return Form(self.manifest["format"], self.manifest["precision"])
+        return Form(self.format, self.precision)
 
     @property
     def use(self) -> Use:
         """How the model is called and what it takes in."""
-        return Use(self.manifest["call"], self.manifest["modality"])
+        return Use(self.call, self.modality)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder with weights, and what its ``manifest.json`` says."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def form(self) -> Form:
+        """File format and precision of the weights."""
+        return self.manifest.form
+
+    @property
+    def use(self) -> Use:
+        """How the model is called and what it takes in."""
+        return self.manifest.use
 
     @property
     def weights(self) -> list[Path]:
         """The files that count as weights, in the manifest's order."""
-        return [self.path / name for name in self.manifest["weights"]]
+        return [self.path / name for name in self.manifest.weights]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,6 @@ VERSION = 1  #: of both files; a reader refuses another
 #: What a step may say of its own end. ``ok`` needs an output; all others need a reason.
 OUTCOMES = ("ok", "unsupported", "convert-failed", "oom-host", "oom-gpu", "crashed")
 
-#: Environment variables that numeric libraries take their number of threads from.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
-
 
 @dataclass(frozen=True)
 class MachineName:

@@ -17,6 +17,14 @@ from harness.contracts.marks import STEADY_BEGINS, STEADY_ENDS
 POWERCAP = Path("/sys/class/powercap")
 
 
+@dataclass(frozen=True)
+class EnergyReading:
+    """Joules of one job's steady state, or why there are none."""
+
+    joules: float | None
+    reason: str | None
+
+
 @dataclass
 class PackageEnergy:
     """The energy of one job's steady state, joules; None until it has ended, or where the machine does not tell."""
@@ -25,6 +33,11 @@ class PackageEnergy:
     reason: str | None = None  # why nothing can be measured
     joules: float | None = None
     _before: list[int] = field(default_factory=list)
+
+    @property
+    def reading(self) -> EnergyReading:
+        """What came of it."""
+        return EnergyReading(self.joules, self.reason)
 
     @classmethod
     def of_this_machine(cls, root: Path = POWERCAP) -> PackageEnergy:

@@ -1,16 +1,27 @@
-"""What all engines agree on about a job: its module and arguments, its processors, its log."""
+"""What all engines do alike: a job's module and arguments, its processors, its log, its energy."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.catalog import Image
-from harness.engines import Job, Limits
+from harness.engines.contract import Job, Limits, Say
+from harness.engines.energy import PackageEnergy
+from harness.provision.contexts import MODULES
 
-#: What runs inside, by kind of image; also the ENTRYPOINT of the Dockerfiles.
-MODULES = {"runtimes": "harness.worker", "toolchains": "harness.toolchain"}
+if TYPE_CHECKING:
+    from harness.catalog import Image
+
+#: The folder for temporary files, within the step's own: conversions write copies of their models there.
+SCRATCH = "tmp"
+#: Bytes of a line that are handed on; the rest of a longer one is in the log only.
+LINE_BYTES = 4096
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def module(image: Image) -> str:
@@ -34,30 +45,97 @@ def cpu_set(count: int) -> str:
     return ",".join(str(cpu) for cpu in list(allowed)[:count])
 
 
-def thread_variables(count: int) -> dict[str, str]:
-    """The environment variables that numeric libraries take their number of threads from."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return dict.fromkeys(names, str(count))
+def metered(job: Job, on_line: Say) -> tuple[PackageEnergy | None, Say]:
+    """The energy meter of a job that measures on this machine, and the listener that reads it as well."""
+    if not job.measures:
+        return None, on_line
+    meter = PackageEnergy.of_this_machine()
+
+    def both(line: str) -> None:
+        meter.on_line(line)
+        on_line(line)
+
+    return meter, both
 
 
-def keep_log(chunks: Iterable[bytes], job: Job, on_line: Callable[[str], None]) -> None:
-    """Write what a job prints to ``log.txt`` of its step as it comes, and hand each whole line to ``on_line``.
+def keep_log(chunks: Iterable[bytes], file: Path, limit: int, on_line: Say) -> None:
+    """Write what a job prints to ``file`` as it comes, and hand each whole line to ``on_line``.
 
-    Of a line that was drawn over with carriage returns (a progress bar) ``on_line`` gets the last state.
+    Of more than ``limit`` bytes the first half and the last half are kept, with a line between them that says how much is
+    missing. Of a line that was drawn over with carriage returns (a progress bar) ``on_line`` gets the last state, without
+    control characters, and no more than LINE_BYTES of it.
     """
-    rest = b""
-    with (job.step / "log.txt").open("wb", buffering=0) as log:
+    lines, tail = _Lines(on_line), _Tail(limit - limit // 2)
+    with file.open("wb", buffering=0) as log:
+        room = limit // 2
         for chunk in chunks:
-            log.write(chunk)
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                on_line(_text(line))
-    if rest:
-        on_line(_text(rest))
+            lines.feed(chunk)
+            log.write(chunk[:room])
+            tail.feed(chunk[room:])
+            room -= min(room, len(chunk))
+        dropped, last = tail.end()
+        if dropped:
+            log.write(f"\n[... {dropped:,} bytes are left out: a log keeps {limit:,} ...]\n".encode())
+        log.write(last)
+    lines.end()
 
 
-def _text(line: bytes) -> str:
-    return line.rstrip(b"\r").rsplit(b"\r", 1)[-1].decode("utf-8", "replace")
+class _Tail:
+    """The last bytes of a stream, as many as ``limit``; holds twice as many at most."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._held = bytearray()
+        self._dropped = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self._held += chunk
+        if len(self._held) > 2 * self.limit:
+            self._cut()
+
+    def _cut(self) -> None:
+        over = max(0, len(self._held) - self.limit)
+        del self._held[:over]
+        self._dropped += over
+
+    def end(self) -> tuple[int, bytes]:
+        """How many bytes are lost before the last ones, and these."""
+        self._cut()
+        return self._dropped, bytes(self._held)
+
+
+class _Lines:
+    """Puts lines together from chunks, holding no more than LINE_BYTES of one."""
+
+    def __init__(self, on_line: Say) -> None:
+        self._on_line = on_line
+        self._begun = b""
+        self._drawn_over = False  # whether a carriage return came last
+
+    def feed(self, chunk: bytes) -> None:
+        *whole, rest = chunk.split(b"\n")
+        for part in whole:
+            self._add(part)
+            self._tell()
+        self._add(rest)
+
+    def _add(self, part: bytes) -> None:
+        text = part.rstrip(b"\r")
+        if text:
+            _, again, last = text.rpartition(b"\r")
+            kept = b"" if again or self._drawn_over else self._begun
+            self._begun = (kept + last[:LINE_BYTES])[:LINE_BYTES]
+        if part:
+            self._drawn_over = part.endswith(b"\r")
+
+    def _tell(self) -> None:
+        line, self._begun, self._drawn_over = self._begun, b"", False
+        self._on_line(_CONTROLS.sub("", line.decode("utf-8", "replace")))
+
+    def end(self) -> None:
+        """Hand on a last line that no line break ended."""
+        if self._begun:
+            self._tell()
 
 
 @dataclass(eq=False)

@@ -9,56 +9,88 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import IO
 
 from harness.catalog import Image
-from harness.engines import Environment, Job, Limits, Outcome
-from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log, module, thread_variables
-from harness.provision.images import assemble_code
+from harness.catalog.closure import Closure
+from harness.contracts import machine, values
+from harness.contracts.files import write_json
+from harness.contracts.threads import thread_variables
+from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
+from harness.engines.job import (
+    SCRATCH,
+    Running,
+    arguments,
+    cpu_set,
+    hand_options,
+    keep_log,
+    metered,
+    module,
+)
+from harness.engines.transfer import SharedDisk
+from harness.provision.code import CodeRoom, compile_by
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 GRACE_S = 5.0
 
 
-class ProcessEngine:
+class ProcessEngine(ABC):
     """Every job as a process group of its own.
 
-    ``Environment.reference`` is the path of the interpreter that runs an image's code; the code is a copy below
-    ``work/code``, so that an edit of the sources while a matrix runs cannot mix two versions.
+    ``Built.reference`` is the path of the interpreter; the code that it runs is a copy below ``work/code``, so that an edit of
+    the sources while a matrix runs cannot mix two versions.
     """
 
     version: str | None = platform.python_version()
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, machine_name: str | None = None) -> None:
         self.work = work.resolve()
+        self.machine_name = machine_name
         self._running: set[Running] = set()
-        self._copying = threading.Lock()
+        self._code = CodeRoom(self.work / "code")
 
-    def devices(self) -> dict[str, str | None]:
-        """``cuda`` needs NVIDIA's kernel driver."""
+    @cached_property
+    def _place(self) -> Place:
         driver = Path("/proc/driver/nvidia/version").exists()
-        return {"cpu": None, "cuda": None if driver else "this machine has no NVIDIA driver"}
+        devices = {"cpu": None, "cuda": None if driver else "this machine has no NVIDIA driver"}
+        return Place("here", devices, machine.describe(self.machine_name))
+
+    def places(self) -> Sequence[Place]:
+        """This machine; ``cuda`` needs NVIDIA's kernel driver."""
+        return (self._place,)
+
+    @abstractmethod
+    def ensure(self, image: Image, place: Place, say: Say) -> Built:
+        """The interpreter for an image."""
+
+    def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
+        """As ``ensure``: ``by_hand`` lays the code out by itself."""
+        return self.ensure(image, place, say)
 
     def command(self, job: Job) -> str:
         """``env -i NAME=VALUE ... taskset ... python -m harness.worker --step ...``."""
         variables = (f"{name}={value}" for name, value in self._variables(job).items())
         return shlex.join(["env", "-i", *variables, *self._words(job)])
 
-    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+    def run(self, job: Job, on_line: Say) -> Outcome:
         """Run to the end; whatever the job started ends with it."""
-        home = job.step / "tmp"
-        home.mkdir(exist_ok=True)
+        write_json(job.left / "step.json", values.dump(job.description))
+        (job.left / SCRATCH).mkdir()
+        meter, on_line = metered(job, on_line)
+        words, variables = self._words(job), self._variables(job)
         started = perf_counter()
         process = subprocess.Popen(
-            self._words(job),
-            cwd=job.step,
-            env=self._variables(job),
+            words,
+            cwd=job.left,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -68,7 +100,8 @@ class ProcessEngine:
         self._running.add(running)
         timer = threading.Timer(job.limits.timeout_s, running.time_out)
         assert process.stdout is not None
-        reader = threading.Thread(target=keep_log, args=(_chunks(process.stdout), job, on_line), daemon=True)
+        keep = (_chunks(process.stdout), job.log, job.bounds.log_bytes, on_line)
+        reader = threading.Thread(target=keep_log, args=keep, daemon=True)
         try:
             timer.start()
             reader.start()
@@ -79,9 +112,9 @@ class ProcessEngine:
             _kill_group(process.pid)
             self._running.discard(running)
             reader.join(GRACE_S)
-            shutil.rmtree(home, ignore_errors=True)
         oom = code == -signal.SIGKILL and not running.killed
-        return Outcome(code if code >= 0 else 128 - code, seconds, oom, running.timed_out)
+        reading = meter.reading if meter else None
+        return Outcome(code if code >= 0 else 128 - code, seconds, oom, running.timed_out, reading)
 
     def kill(self) -> None:
         """End the jobs that run now, with all their children."""
@@ -92,34 +125,36 @@ class ProcessEngine:
         """Nothing to do: a process group leaves nothing behind that could be told from the user's own processes."""
         return 0
 
-    def _code(self, image: Image) -> Path:
-        folder = self.work / "code" / f"{image.slug}-{image.source_hash[:12]}"
-        with self._copying:
-            if not folder.exists():
-                assemble_code(image, folder)
-        return folder
+    def _laid(self, code: Closure, built: Built) -> Path:
+        """The folder with this code, compiled by the interpreter that runs it."""
+        return self._code.lay_out(code, _python(built), compile_by(built.reference))
 
-    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
+    def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         """The interpreter of the environment with the image's code, on ``./artifact``."""
-        code = self._code(environment.image)
-        variables = {"PYTHONPATH": str(code), "MATRIX_IMAGE_DIR": str(code / "image"), **thread_variables(limits.cpus)}
-        words = [*_pinned(limits), environment.reference, "-m", module(environment.image), "artifact"]
+        laid = self._laid(code, built)
+        variables = {"PYTHONPATH": str(laid), "MATRIX_IMAGE_DIR": str(laid / "image"), **thread_variables(limits.cpus)}
+        words = [*_pinned(limits), built.reference, "-m", module(built.image), "artifact"]
         words += hand_options(limits, runtime, device)
         return shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), *words])
 
     def _words(self, job: Job) -> list[str]:
-        inputs = {name: str(path) for name, path in job.inputs.items()}
-        image = job.environment.image
-        words = [*_pinned(job.limits), job.environment.reference, "-m", module(image)]
-        return [*words, *arguments(str(job.step), inputs)]
+        disk = SharedDisk(job.shelf)
+        inputs = {name: disk.stage(key) for name, key in job.inputs.items()}
+        words = [*_pinned(job.limits), job.built.reference, "-m", module(job.built.image)]
+        return [*words, *arguments(str(job.left), inputs)]
 
     def _variables(self, job: Job) -> dict[str, str]:
-        code = self._code(job.environment.image)
+        code = self._laid(job.code, job.built)
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        home = str(job.step / "tmp")
+        home = str(job.left / SCRATCH)
         ours = {"PYTHONPATH": str(code), "MATRIX_IMAGE_DIR": str(code / "image"), "HOME": home, "TMPDIR": home}
         switches = ("PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE")
         return {**passed, **ours, **dict.fromkeys(switches, "1"), **thread_variables(job.limits.cpus)}
+
+
+def _python(built: Built) -> str:
+    """Which Python an environment has, as wheels name it; that of this process, which all environments are made from."""
+    return f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 
 def _pinned(limits: Limits) -> list[str]:

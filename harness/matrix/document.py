@@ -83,7 +83,7 @@ def _render(document: Document, mark: Mark, mistake: Mistake) -> str:
         text += f"\n  {number} | {document.lines[mark.line - 1]}"
         text += f"\n  {' ' * len(number)} | {' ' * (mark.column - 1)}{'^' * mark.width}"
     if mistake.cure:
-        text += f"\n  cure: {mistake.cure}"
+        text += f"\n  hint: {mistake.cure}"
     return text
 
 

@@ -128,6 +128,7 @@ class Limits(_Part):
     cpus: int = Field(2, ge=1, le=4096, description="CPUs and threads of every runtime, the same for all")
     memory: Bytes = Field(6 * 2**30, description="such as 6GiB; a cell that needs more becomes an `oom-host` row")
     timeout: Seconds = Field(1800.0, description="of one container, such as 30m")
+    source: Bytes = Field(100 * 2**30, description="of the files of one model or data set, such as 100GiB")
 
 
 class Measure(_Part):

@@ -14,12 +14,10 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import click
-
-from harness.catalog import Image, Layer, WheelSource, load_catalog
-from harness.errors import EnvironmentProblem, UsageError
+from harness.catalog import Catalog, Image, Layer, WheelSource
+from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.provision.requirements import entries
 
 PYTHON = "3.11"
@@ -82,22 +80,19 @@ def _listed(layer: Layer, text: str) -> str:
     return "".join(f"{entry}\n" for entry in entries(text) if entry.split()[0] in layer.packages)
 
 
-@click.command()
-@click.argument("names", nargs=-1)
-def main(names: tuple[str, ...]) -> None:
-    """Write the lock files of NAMES (such as runtimes/onnxruntime.gpu, wheels/llama-cpp-python, layers/torch), or of all."""
-    catalog = load_catalog()
+def write(names: Sequence[str], catalog: Catalog, say: Callable[[str], None]) -> None:
+    """Write the lock files of the named images, variants, compiled packages and layers, of all where none is named.
+
+    Raises UsageError for a name that is none, EnvironmentProblem where packages do not resolve.
+    """
     first: list[WheelSource | Layer] = [
         *catalog.layers.values(),
         *catalog.wheels.values(),
     ]  # images keep to their layers'
     known: dict[str, Image | WheelSource | Layer] = {**{subject.name: subject for subject in first}, **catalog.images}
-    for name in names or known:
+    for name in names:
         if name not in known:
-            raise UsageError(f"no image {name!r}", f"one of: {', '.join(known)}")
+            raise UsageError(f"there is no image {name!r}", did_you_mean(name, list(known)))
+    for name in names or known:
         known[name].requirements.write_text(lock(known[name]), "utf-8")
-        click.echo(f"{name}: locked", err=True)
-
-
-if __name__ == "__main__":
-    main()
+        say(f"{name}: locked")

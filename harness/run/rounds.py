@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from harness import stats
+from harness.contracts.record import Measurement
 from harness.matrix.plan import Plan, PlannedCell, Step
 from harness.run.store import Store
 
-Records = Sequence[Mapping[str, Any]]
+Records = Sequence[Measurement]
 
 #: A round whose fixed loop took this much more or less time than in the quiet is noisy. There it stays within 4 %, whatever
 #: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.85.
@@ -27,16 +27,22 @@ PACE_TAIL = 0.10
 PACE_CLOCK = 1.25
 
 
-def quiet_pace(records: Iterable[Mapping[str, Any]]) -> float | None:
+def quiet_pace(paces: Iterable[float]) -> float | None:
     """Nanoseconds that the fixed loop takes where no neighbour is on the core, or None where there are no rounds.
 
-    The mode of those rounds that no neighbour slowed, told by the fastest tenth: on a busy machine most rounds are not quiet.
+    ``paces`` are the middle looks of rounds. It is the mode of those that no neighbour slowed, told by the fastest tenth: on a
+    busy machine most rounds are not quiet.
     """
-    paces = [record["latency"]["pace_ns"][1] for record in records]
-    if not paces:
+    known = list(paces)
+    if not known:
         return None
-    slowest = PACE_CLOCK * stats.percentile(paces, 10)
-    return stats.mode([pace for pace in paces if pace <= slowest])
+    slowest = PACE_CLOCK * stats.percentile(known, 10)
+    return stats.mode([pace for pace in known if pace <= slowest])
+
+
+def pace(record: Measurement) -> float:
+    """The middle one of a round's looks at the pace, nanoseconds."""
+    return record.latency.pace_ns[1]
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,11 @@ class Judge:
 
     quiet_ns: float | None
 
-    def noise(self, record: Mapping[str, Any]) -> str | None:
+    def noise(self, record: Measurement) -> str | None:
         """Why a round is noisy, or None: what its own counters say, or a pace that is not that of the quiet."""
-        if (said := record["latency"]["noisy"]) is not None or self.quiet_ns is None:
-            return cast(str | None, said)
-        _, middle, high = (pace / self.quiet_ns for pace in record["latency"]["pace_ns"])
+        if (said := record.latency.noisy) is not None or self.quiet_ns is None:
+            return said
+        _, middle, high = (look / self.quiet_ns for look in record.latency.pace_ns)
         if abs(math.log(middle)) > math.log1p(PACE_BAND):
             word = "slower" if middle > 1 else "faster"
             return f"the processor ran {word} than in the quiet: a fixed loop took {middle:.2f} times as long"
@@ -67,13 +73,13 @@ class Judge:
         Rounds at another pace are left out only where ``paced``: of all cells that are compared with each other, or of none.
         Otherwise one would be told from its rounds in the quiet, and the other from those at any.
         """
-        quiet = [(self.noise(record) if paced else record["latency"]["noisy"]) is None for record in records]
+        quiet = [(self.noise(record) if paced else record.latency.noisy) is None for record in records]
         return quiet if sum(quiet) >= wanted else [True] * len(records)
 
     def medians(self, records: Records, wanted: int, paced: bool) -> list[float]:
         """Of the rounds that count, nanoseconds: the unit of all statistics."""
         pairs = zip(records, self.counted(records, wanted, paced), strict=True)
-        return [statistics.median(record["latency"]["nanoseconds"]) for record, counts in pairs if counts]
+        return [statistics.median(record.latency.nanoseconds) for record, counts in pairs if counts]
 
     def unsure(self, records: Records, wanted: int, spread: float) -> float:
         """How much a cell needs another round: 0 where it does not, infinite while fewer than ``wanted`` were quiet.
@@ -94,12 +100,12 @@ class Judge:
 def measured(planned: PlannedCell, store: Store) -> Records:
     """The rounds of a cell that are in the store; none where the runtime refused."""
     entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := store.find(key))]
-    return [record for entry in entries if "unsupported" not in (record := entry.record())]
+    return [found for entry in entries if (found := entry.record.measurement)]
 
 
 def judge(plan: Plan, store: Store) -> Judge:
     """One who knows the quiet pace from all rounds of a plan that are in the store."""
-    return Judge(quiet_pace(record for planned in plan.cells for record in measured(planned, store)))
+    return Judge(quiet_pace(pace(record) for planned in plan.cells for record in measured(planned, store)))
 
 
 def extra(plan: Plan, store: Store) -> list[Step]:
@@ -130,13 +136,13 @@ class _Cell:
 
     @classmethod
     def of(cls, planned: PlannedCell, store: Store) -> _Cell:
-        records: list[Mapping[str, Any]] = []
+        records: list[Measurement] = []
         for key in (*planned.rounds, *planned.extra):
             if (entry := store.find(key)) is None:
                 return cls(records, len(planned.rounds), key) if key in planned.extra else cls([], 0, None)
-            if "unsupported" in (record := entry.record()):
+            if (measurement := entry.record.measurement) is None:
                 return cls([], 0, None)
-            records.append(record)
+            records.append(measurement)
         return cls(records, len(planned.rounds), None)
 
     def need(self, judging: Judge, spread: float) -> tuple[float, float]:
@@ -158,6 +164,6 @@ class _Cell:
         return self.planned_s / max(self.wanted, 1)
 
 
-def _seconds(record: Mapping[str, Any]) -> float:
+def _seconds(record: Measurement) -> float:
     """What a round took from the import of the runtime to its last sample."""
-    return math.fsum(phase["seconds"] for phase in record["phases"].values())
+    return math.fsum(phase.seconds for phase in record.phases.values())

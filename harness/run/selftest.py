@@ -20,10 +20,15 @@ from typing import Any
 import numpy as np
 
 from harness import stats
-from harness.catalog import PACKAGE, Catalog, Image, hash_files
-from harness.contracts import machine, prepared
-from harness.engines import Engine, Environment, Job, Limits
+from harness.catalog import PACKAGE, Catalog, Runtime, hash_files
+from harness.contracts import prepared, values
+from harness.contracts.step import MachineName, StepDescription
+from harness.engines import takeover
+from harness.engines.contract import Built, Engine, Job, Limits, Place
+from harness.engines.takeover import Bounds
+from harness.engines.transfer import PlainShelf
 from harness.errors import EnvironmentProblem
+from harness.matrix.keys import runtime_code
 from harness.results import Check, SelfTest
 from harness.run import rounds
 from harness.run.store import Entry, Store, write_json
@@ -45,7 +50,7 @@ _MEMORY_LIMIT = 0.03  # of the amount: allocators round, and page tables are not
 _OVERHEAD_LIMIT_US = 20.0
 _SAMPLING = {"min_samples": 30, "min_seconds": 0.05, "max_seconds": 0.1, "precision": 0.01}
 _LIMITS = Limits(cpus=1, memory_bytes=2 * 2**30, timeout_s=120.0)  # all that is measured here works in one thread
-#: How the artifacts are used; they are for nothing.
+#: How the artifacts are used; they are for no task.
 _USE = {"task": "none", "call": "forward", "modality": "image", "auto_class": "none"}
 
 
@@ -56,7 +61,9 @@ class _Bench:
     engine: Engine
     store: Store
     folder: Path
-    environments: Mapping[str, Environment]
+    place: Place
+    runtimes: Mapping[str, Runtime]
+    built: Mapping[str, Built]
     count: int = 0
     _artifacts: dict[str, Path] = field(default_factory=dict)
 
@@ -79,17 +86,36 @@ class _Bench:
         self.count += 1
         runtime = "null" if name == "null" else "known"
         spec = {"runtime": runtime, "device": "cpu", "sampling": _SAMPLING}
-        step = self.store.begin(
-            f"selftest-{self.count}", {"kind": "measure", "spec": spec, "seed": 0, "threads": _LIMITS.cpus}
+        what = StepDescription(
+            "measure", spec, 0, _LIMITS.cpus, MachineName(self.place.machine.id, self.place.machine.name)
         )
-        inputs = {"artifact": self._artifacts[name], "data": self.folder / "data"}
-        self.engine.run(Job(self.environments[runtime], step, inputs, _LIMITS), lambda line: None)
-        entry = Entry(step)
+        key = f"selftest-{self.count}"
+        folder, left = self.store.begin(key, values.dump(what)), self.store.scratch(key)
+        job = Job(
+            key=key,
+            built=self.built[runtime],
+            code=runtime_code("measure", self.runtimes[runtime].module, self.runtimes[runtime].image, _USE["task"]),
+            description=what,
+            inputs={"artifact": name, "data": "data"},
+            shelf=PlainShelf({**self._artifacts, "data": self.folder / "data"}),
+            left=left,
+            log=folder / "log.txt",
+            limits=_LIMITS,
+            place=self.place,
+            bounds=Bounds(),
+        )
+        try:
+            self.engine.run(job, lambda line: None)
+            takeover.take_file(left, "status.json", folder / "status.json", job.bounds.status_bytes)
+            takeover.take_tree(left, "out", folder / "out", job.bounds)
+        finally:
+            takeover.remove(left.parent)
+        entry = Entry(folder)
         if entry.status.get("status") != "ok":
             reason = entry.status.get("reason", "it said nothing")
-            raise EnvironmentProblem(f"the self-test's own container failed: {reason}", f"its log: {step / 'log.txt'}")
+            raise EnvironmentProblem(f"the self-test's own container failed: {reason}", f"its log: {job.log}")
         record = entry.record()
-        shutil.rmtree(step)
+        shutil.rmtree(folder)
         return record
 
 
@@ -125,16 +151,20 @@ def run(
     catalog: Catalog, engine: Engine, store: Store, repeats: int, seed: int, say: Callable[[str], None]
 ) -> SelfTest:
     """Measure all; ``say`` is told how far it is. The result is also kept in the store, for the reports of this machine."""
-    folder, host = store.root / "selftest", machine.describe()["host"]
+    folder, place = store.root / "selftest", engine.places()[0]
+    host = place.machine.id
     engine.reap()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     pixels = np.zeros((8, 1, 1, 1, 1), np.float32)
     prepared.save(folder / "data", {}, {"pixel_values": pixels})
-    images: dict[str, Image] = {name: catalog.runtimes[name].image for name in ("known", "null")}
-    bench = _Bench(engine, store, folder, {name: engine.ensure(image, say) for name, image in images.items()})
+    runtimes = {name: catalog.runtimes[name] for name in ("known", "null")}
+    built = {name: engine.ensure(runtime.image, place, say) for name, runtime in runtimes.items()}
+    bench = _Bench(engine, store, folder, place, runtimes, built)
+    code = runtime_code("measure", runtimes["known"].module, runtimes["known"].image, _USE["task"])
+    identity = runtimes["known"].image.environment_hash + code.hash
     rules = hash_files([PACKAGE / name for name in ("run/selftest.py", "run/rounds.py", "stats.py")], PACKAGE)
-    of = {"host": host, "engine": engine.name, "seed": seed, "code": images["known"].source_hash, "rules": rules}
+    of = {"host": host, "engine": engine.name, "seed": seed, "code": identity, "rules": rules}
     progress = _Progress.resume(store.root / UNFINISHED, of)
     try:
         checks = [*_speed(bench, repeats, progress, say), *_memory(bench, say), _overhead(bench, say)]

@@ -11,44 +11,40 @@ from __future__ import annotations
 
 import errno
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-import psutil
-
-from harness import sources
 from harness.catalog import Catalog, Image
-from harness.engines import Engine, Environment, Job, Limits, Outcome
-from harness.engines.energy import PackageEnergy
-from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
-from harness.matrix import source
-from harness.matrix.plan import OPTIONAL, Plan, Step, describe
+from harness.catalog.closure import Closure
+from harness.contracts.step import MachineName
+from harness.engines.contract import Engine, Place
+from harness.errors import BuildFailed, EnvironmentProblem
+from harness.matrix.plan import Plan, Step
+from harness.matrix.planner import Site, assign
 from harness.results import Status
 from harness.run import rounds
 from harness.run.estimate import History
 from harness.run.interrupt import Interrupts
 from harness.run.progress import Progress
 from harness.run.schedule import Task, side_by_side
-from harness.run.store import Entry, Store
-from harness.tasks import card
+from harness.run.steps import Failure, Maker, hand_closure
+from harness.run.store import Store
+
+__all__ = ["Failure", "Run", "missing_steps", "sites_of"]
 
 SIDE_BY_SIDE = 2  # builds, and steps that are not measured: while one reads, imports or traces, the other computes
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a step, and all that needs it, has no output."""
-
-    status: Status
-    reason: str
-    log_tail: str | None = None
-    origin: str | None = None  # title of the step where it happened
+def sites_of(engine: Engine) -> list[Site]:
+    """The places of an engine as the planner sees them."""
+    return [
+        Site(MachineName(place.machine.id, place.machine.name), place.devices, place.machine.gpu_identity)
+        for place in engine.places()
+    ]
 
 
 def missing_steps(plan: Plan, store: Store) -> list[Step]:
@@ -75,13 +71,25 @@ class Run:
     progress: Progress
     base: Path  # folder of the matrix file: `path:` sources are relative to it
     interrupts: Interrupts
-    failures: dict[str, Failure] = field(default_factory=dict)
-    environments: dict[str, Environment] = field(default_factory=dict)
-    ran: int = 0
+    hand: Callable[[Image], Closure] | None = None  # the code of what is run by hand; None: all of the image's
     _history: History = field(default_factory=History)
     _remaining: dict[str, Step] = field(default_factory=dict)
     _telling: threading.Lock = field(default_factory=threading.Lock)  # one voice at a time
-    _repairing: threading.RLock = field(default_factory=threading.RLock)
+
+    @cached_property
+    def _maker(self) -> Maker:
+        hand = self.hand or partial(hand_closure, self.catalog)
+        return Maker(self.plan, self.catalog, self.engine, self.store, self.base, self.interrupts, self._inside, hand)
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """What did not work, by key of the step, or by name of the image."""
+        return self._maker.failures
+
+    @property
+    def ran(self) -> int:
+        """How many steps were run."""
+        return self._maker.made
 
     def execute(self) -> None:
         """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
@@ -96,15 +104,14 @@ class Run:
         self.engine.reap()
         self.progress.begin(len(missing), self._history.total(missing))
         try:
-            images = [self.catalog.images[name] for name in self.plan.images(step.key for step in missing)]
             preparation = [step for step in missing if step.kind not in ("measure", "evaluate")]
-            self._side_by_side([*self._builds(images), *self._tasks(preparation)])
-            self._one_by_one(self._shuffled(step for step in missing if step.measures))
+            self._side_by_side([*self._builds(missing), *self._tasks(preparation)])
+            self._measure(self._shuffled(step for step in missing if step.measures))
             while extra := [step for step in rounds.extra(self.plan, self.store) if step.key not in self.failures]:
                 self._remaining |= {step.key: step for step in extra}
                 self._say(f"{len(extra)} more rounds, of cells whose rounds were noisy or differ much")
                 self.progress.begin(len(self._remaining), self._history.total(self._remaining.values()))
-                self._one_by_one(self._shuffled(extra))
+                self._measure(self._shuffled(extra))
             self._side_by_side(self._tasks(step for step in missing if step.kind == "evaluate"))
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -114,66 +121,95 @@ class Run:
         finally:
             self.progress.end()
 
+    def _measure(self, steps: Iterable[Step]) -> None:
+        """One step at a time at each place, the places side by side."""
+        rows: dict[str, list[Step]] = {}
+        for step in steps:
+            rows.setdefault(self._place(step).name, []).append(step)
+        if len(rows) == 1:
+            self._one_by_one(next(iter(rows.values())))
+        elif rows:
+            tasks = [Task(name, name, frozenset(), partial(self._one_by_one, row)) for name, row in rows.items()]
+            side_by_side(tasks, dict.fromkeys(rows, 1), self.interrupts.check)
+
     def _one_by_one(self, steps: Iterable[Step]) -> None:
         for step in steps:
             self.interrupts.check()
             self._run(step)
 
     def _side_by_side(self, tasks: Sequence[Task]) -> None:
-        memory = psutil.virtual_memory().total
-        steps = SIDE_BY_SIDE if SIDE_BY_SIDE * self.plan.matrix.limits.memory <= memory else 1
-        side_by_side(
-            tasks, {"download": 1, "build": SIDE_BY_SIDE, "step": steps, "step on cuda": 1}, self.interrupts.check
-        )
+        room = {"download": 1, "build": SIDE_BY_SIDE}
+        for place in self._places.values():
+            fits = SIDE_BY_SIDE * self.plan.matrix.limits.memory <= place.machine.memory_bytes
+            room[f"at {place.name}"] = SIDE_BY_SIDE if fits else 1
+            room |= {f"at {place.name} on {device}": 1 for device in place.devices if device != "cpu"}
+        side_by_side(tasks, room, self.interrupts.check)
 
     def _tasks(self, steps: Iterable[Step]) -> list[Task]:
         return [
             Task(
                 step.key,
-                _lane(step),
-                frozenset(step.inputs.values()) | {f"build {step.image}"},
+                _lane(step, self._place(step)),
+                frozenset(step.inputs.values()) | {_build(step.image, self._place(step))},
                 partial(self._run, step),
             )
             for step in steps
         ]
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        """By the id of their machine."""
+        return {place.machine.id: place for place in self.engine.places()}
+
+    def _place(self, step: Step) -> Place:
+        """Where a step runs: the place it was planned for, else one that has its device, the same one each time."""
+        if step.machine and step.machine.id in self._places:
+            return self._places[step.machine.id]
+        sites = sites_of(self.engine) if len(self._places) > 1 else []
+        able = [site for site in sites if site.devices.get(step.device) is None]
+        return self._places[assign(step.key, able).machine.id] if able else next(iter(self._places.values()))
 
     def _shuffled(self, steps: Iterable[Step]) -> list[Step]:
         """Round by round, within a round in an order drawn with the recorded seed."""
         draw = random.Random(self.plan.matrix.measure.seed)
         return sorted(steps, key=lambda step: (int(step.spec.get("round", 0)), draw.random()))
 
-    def _builds(self, images: Iterable[Image]) -> list[Task]:
+    def _builds(self, steps: Sequence[Step]) -> list[Task]:
         """Fetching and building every image, each a task of its own: the next is fetched while others are built.
 
         What compiles a package takes longest, so it begins first; only one image of those that need the same wheel.
         """
+        wanted = {(step.image, self._place(step).machine.id) for step in steps if step.image}
+        images = [self.catalog.images[name] for name in self.plan.images(step.key for step in steps)]
         tasks = []
         for image in sorted(images, key=lambda image: image.kind == "runtimes" or not image.compiled):
-            fetch, build = f"fetch {image.name}", f"build {image.name}"
-            tasks.append(Task(fetch, "download", frozenset(), partial(self._prepare_image, image, self._fetch_image)))
-            tasks.append(
-                Task(build, "build", frozenset({fetch}), partial(self._prepare_image, image, self._build_image))
-            )
+            for place in self._places.values():
+                if (image.name, place.machine.id) in wanted:
+                    fetch, build = f"fetch {image.name} {place.name}", _build(image.name, place)
+                    do_fetch = partial(self._prepare_image, image, place, self._fetch_image)
+                    do_build = partial(self._prepare_image, image, place, self._build_image)
+                    tasks.append(Task(fetch, "download", frozenset(), do_fetch))
+                    tasks.append(Task(build, "build", frozenset({fetch}), do_build))
         return tasks
 
-    def _prepare_image(self, image: Image, do: Callable[[Image], None]) -> None:
+    def _prepare_image(self, image: Image, place: Place, do: Callable[[Image, Place], None]) -> None:
         """Fetch or build an image; one that fails becomes the failure of its steps."""
         if image.name in self.failures:
             return
         try:
-            do(image)
+            do(image, place)
         except BuildFailed as failed:
             self._say(f"build-failed {image.name}: {failed}")
             self.failures[image.name] = Failure(Status.BUILD_FAILED, failed.problem, failed.log_tail)
 
-    def _fetch_image(self, image: Image) -> None:
-        if self.engine.missing(image):
-            self.engine.fetch(image, partial(self._inside, image.name, None))
+    def _fetch_image(self, image: Image, place: Place) -> None:
+        if self.engine.missing(image, place):
+            self.engine.fetch(image, place, partial(self._inside, image.name, None))
 
-    def _build_image(self, image: Image) -> None:
-        if self.engine.missing(image):
+    def _build_image(self, image: Image, place: Place) -> None:
+        if self.engine.missing(image, place):
             self._say(f"building {image.name} (once; about {image.build_s} s)")
-        self.environments[image.name] = self.engine.ensure(image, partial(self._inside, image.name, None))
+        self._maker.built_at(image, place, partial(self._inside, image.name, None))
 
     # --- one step ------------------------------------------------------------------------------------------------------
 
@@ -181,7 +217,7 @@ class Run:
         start = time.monotonic()
         with self._telling:
             self.progress.step(step)
-        failure = self._make(step)
+        failure = self._maker.make(step, self._place(step))
         status = "ok" if failure is None else failure.status
         reason = failure.reason if failure else None
         if failure and failure.origin not in (None, step.title):
@@ -190,93 +226,6 @@ class Run:
             self._remaining.pop(step.key, None)
             remaining_s = self._history.total(self._remaining.values())
             self.progress.done(step, status, time.monotonic() - start, remaining_s, reason)
-
-    def _make(self, step: Step) -> Failure | None:
-        """Make a step's output unless it is there; remembers and returns its failure."""
-        if step.key in self.failures:
-            return self.failures[step.key]
-        inputs: dict[str, Path] = {}
-        for name, key in step.inputs.items():
-            # A damaged input was thrown away by the store just now, so it is made again here, once for all that need it.
-            with self._repairing:
-                if self.store.output(key) is None and (failure := self._make(self.plan.steps[key])):
-                    if name in OPTIONAL:
-                        continue
-                    self.failures[step.key] = failure
-                    return failure
-                inputs[name] = self._output(key)
-        failure = self._fetch(step) if step.kind == "fetch" else self._in_engine(step, inputs)
-        self.ran += 1
-        if failure:
-            self.failures[step.key] = failure
-        return failure
-
-    def _output(self, key: str) -> Path:
-        output = self.store.output(key)
-        assert output is not None
-        return output
-
-    def _fetch(self, step: Step) -> Failure | None:
-        folder = self.store.begin(step.key, describe(step))
-        start = time.monotonic()
-        try:
-            facts = sources.fetch(
-                source.parse(step.spec["source"]),
-                folder / "out",
-                sha256=step.spec["sha256"],
-                base=self.base,
-                cache=self.store.root / "wheels",
-                trust=step.spec["trust"],
-                say=partial(self._inside, step.title, None),
-            )
-            if step.spec["task"]:
-                sources.write_manifest(folder / "out", facts, card(step.spec["task"]))
-        except HarnessError as error:
-            reason = " ".join(error.problem.split()) + (f"; {error.cure}" if error.cure else "")
-            failure = Failure(Status.CONVERT_FAILED, reason, str(error), step.title)
-            self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, _receipt(step))
-            return failure
-        self.store.publish(step.key, folder, {**_receipt(step), "seconds": time.monotonic() - start, "facts": facts})
-        return None
-
-    def _in_engine(self, step: Step, inputs: dict[str, Path]) -> Failure | None:
-        assert step.image is not None
-        if built := self.failures.get(step.image):
-            return built
-        folder = self.store.begin(step.key, describe(step))
-        limits = Limits(step.cpus, step.memory_bytes, step.timeout_s)
-        environment = self.environments.get(step.image) or self.engine.ensure(
-            self.catalog.images[step.image], lambda line: None
-        )
-        job = Job(environment, folder, inputs, limits, step.device)
-        energy = PackageEnergy.of_this_machine()
-        outcome = self.engine.run(job, energy.on_line if step.measures else partial(self._line, step.title))
-        self.interrupts.check_killed()
-        receipt = _receipt(step) | {
-            "engine": self.engine.name,
-            "command": self.engine.command(job),
-            "reference": environment.reference,
-            "digest": environment.digest,
-            "source_hash": environment.image.source_hash,
-            "seconds": outcome.seconds,
-            "exit_code": outcome.exit_code,
-        }
-        if step.measures:  # nothing else of ours works meanwhile
-            receipt["package_energy"] = {"joules": energy.joules, "reason": energy.reason}
-        if runtime := step.spec.get("runtime"):
-            receipt["by_hand"] = self.engine.by_hand(environment, limits, runtime, step.device)
-        status = Entry(folder).status
-        if status.get("status") == Status.OK:
-            self.store.publish(step.key, folder, receipt)
-            return None
-        failure = _why(status, outcome, step, Entry(folder).log_tail())
-        self.store.reject(step.key, folder, {"status": failure.status, "reason": failure.reason}, receipt)
-        return failure
-
-    def _line(self, subject: str, line: str) -> None:
-        words = line.split(maxsplit=2)
-        if len(words) == 3 and words[0] == "progress":
-            self._inside(subject, float(words[1]), words[2])
 
     def _say(self, message: str) -> None:
         with self._telling:
@@ -287,32 +236,10 @@ class Run:
             self.progress.inside(subject, fraction, message)
 
 
-def _lane(step: Step) -> str:
+def _lane(step: Step, place: Place) -> str:
     """Where a step waits for room: one at a time has the GPU."""
-    return "step" if step.device == "cpu" else f"step on {step.device}"
+    return f"at {place.name}" if step.device == "cpu" else f"at {place.name} on {step.device}"
 
 
-def _receipt(step: Step) -> dict[str, Any]:
-    return {"key": step.key, "kind": step.kind, "title": step.title, "image": step.image}
-
-
-def _why(status: dict[str, Any], outcome: Outcome, step: Step, log_tail: str) -> Failure:
-    """The reason of a failure, from the step's own word first, then from how its process ended."""
-    if outcome.timed_out:
-        return Failure(Status.TIMEOUT, f"{step.kind} was ended after {step.timeout_s:.0f} s", log_tail, step.title)
-    if outcome.oom:
-        limit = f"{step.memory_bytes / 2**30:.1f} GiB"
-        return Failure(Status.OOM_HOST, f"{step.kind} needed more than its {limit} of memory", log_tail, step.title)
-    if status:
-        return Failure(Status(status["status"]), f"{step.kind}: {status['reason']}", log_tail, step.title)
-    last = next((line.strip() for line in reversed(log_tail.splitlines()) if line.strip()), "it printed nothing")
-    return Failure(Status.CRASHED, f"{step.kind} ended with {_exit(outcome.exit_code)}: {last}", log_tail, step.title)
-
-
-def _exit(code: int) -> str:
-    """An exit code in words: beyond 128 it names the signal that ended the process, as shells and containers have it."""
-    try:
-        ended_by = signal.Signals(code - 128)
-    except ValueError:  # real-time signals have no names either
-        return f"exit code {code}"
-    return f"exit code {code} ({ended_by.name}, {(signal.strsignal(ended_by) or 'a signal').lower()})"
+def _build(image: str | None, place: Place) -> str:
+    return f"build {image} {place.name}"

@@ -8,7 +8,6 @@ their logs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,7 +20,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.contracts.files import write_json
+from harness.contracts.hashes import hash_of, hash_tree
+from harness.contracts.values import MAX_BYTES
+from harness.engines import takeover
 from harness.errors import EnvironmentProblem, UsageError
+
+__all__ = ["Entry", "Store", "hash_of", "hash_tree", "read_json", "size_of", "write_json"]
+
+LOG_END = 2**16  # bytes of a log that are looked at for its last lines
 
 
 @dataclass(frozen=True)
@@ -51,16 +58,18 @@ class Entry:
         return read_json(self.out / "manifest.json")
 
     def record(self) -> dict[str, Any]:
-        """The measurement or the evaluation of a step; ``unsupported`` alone where the runtime did not take the model."""
-        record = read_json(self.out / "record.json")
-        if record.get("unsupported"):
-            return {"unsupported": record["unsupported"]}
-        return record.get("measurement") or record.get("evaluation") or record
+        """The record of a measure or evaluate step."""
+        return read_json(self.out / "record.json")
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of the step's log."""
-        log = self.path / "log.txt"
-        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:]) if log.exists() else ""
+        try:
+            with (self.path / "log.txt").open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END))
+                text = log.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
 
 
 class Store:
@@ -94,6 +103,19 @@ class Store:
             self._verified.add(key)
         return entry.out
 
+    def folder(self, key: str) -> Path:
+        """As ``output``; raises KeyError where it is not there. Engines see the store as a shelf (``engines.transfer``)."""
+        if (output := self.output(key)) is None:
+            raise KeyError(key)
+        return output
+
+    def files(self, key: str) -> Mapping[str, str]:
+        """SHA-256 of each file of an output, by its relative name. Raises KeyError."""
+        if (entry := self.find(key)) is None:
+            raise KeyError(key)
+        files: Mapping[str, str] = entry.receipt["files"]
+        return files
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def begin(self, key: str, description: Mapping[str, Any]) -> Path:
@@ -101,13 +123,20 @@ class Store:
         path = self.root / "tmp" / f"{key[:16]}-{os.getpid()}"
         shutil.rmtree(path, ignore_errors=True)
         (path / "out").mkdir(parents=True)
-        write_json(path / "step.json", description)
+        write_json(path / "step.json", description, sync=True)
         return path
+
+    def scratch(self, key: str) -> Path:
+        """A fresh, empty folder that a step may write to, apart from all that is ours. Its parent is the step's alone."""
+        path = self.root / "scratch" / f"{key[:16]}-{os.getpid()}"
+        takeover.remove(path)
+        (path / "left").mkdir(parents=True)
+        return path / "left"
 
     def publish(self, key: str, step: Path, receipt: Mapping[str, Any]) -> Entry:
         """Make a whole step the store's: its output is hashed, and it appears at once."""
         _make_readable(step / "out")
-        write_json(step / "receipt.json", {**receipt, "files": hash_tree(step / "out")})
+        write_json(step / "receipt.json", {**receipt, "files": hash_tree(step / "out")}, sync=True)
         self._verified.add(key)
         self._move(step, self._path("steps", key))
         shutil.rmtree(self._path("failed", key), ignore_errors=True)
@@ -117,7 +146,7 @@ class Store:
         """Keep a failed step's log and reason; its output is thrown away."""
         shutil.rmtree(step / "out", ignore_errors=True)
         write_json(step / "status.json", status)
-        write_json(step / "receipt.json", receipt)
+        write_json(step / "receipt.json", receipt, sync=True)
         self._move(step, self._path("failed", key))
         return Entry(self._path("failed", key))
 
@@ -147,6 +176,7 @@ class Store:
             ) from None
         holder.write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}", "utf-8")
         shutil.rmtree(self.root / "tmp", ignore_errors=True)  # whatever lies there is of a run that died
+        takeover.remove(self.root / "scratch")
         return lock
 
     # --- cleaning ----------------------------------------------------------------------------------------------------
@@ -167,21 +197,8 @@ class Store:
 def _make_readable(folder: Path) -> None:
     """Let everybody read an output: a container that is run by hand is another user, and some libraries write 0600."""
     for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def hash_tree(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by its relative name."""
-    found = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            found[file.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
-
-
-def hash_of(files: Mapping[str, str]) -> str:
-    """One SHA-256 for a folder: over the sorted names and hashes of its files."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def size_of(folder: Path) -> int:
@@ -189,20 +206,12 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def write_json(file: Path, data: Any) -> None:
-    """Write a file whole or not at all."""
-    temporary = file.with_name(f"{file.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(data, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
-
-
 def read_json(file: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none that can be read."""
+    """The object in a file of at most MAX_BYTES; empty where there is none that can be read."""
     try:
-        data: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        data = json.loads(content) if len(content) <= MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
         return {}
-    return data
+    return data if isinstance(data, dict) else {}

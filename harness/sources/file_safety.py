@@ -13,6 +13,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from harness.errors import SourceError
 
+#: What one model or data set may come to; ``limits.source`` of a matrix sets another size.
+MAX_BYTES = 100 * 2**30
+MAX_FILES = 100_000
+
 #: Files that hold weights and nothing that runs.
 WEIGHTS = frozenset({".safetensors", ".gguf", ".onnx"})
 #: Files that can run code when they are loaded: pickles, archives of pickles, Python itself, native libraries.
@@ -67,20 +71,67 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def files_below(path: Path) -> dict[str, Path]:
-    """Relative name -> file, for a file or all files below a folder but hidden ones; links to files are followed."""
+def files_below(path: Path, most: int = MAX_BYTES) -> dict[str, Path]:
+    """Relative name -> file, for a file or all files below a folder but hidden ones.
+
+    Raises SourceError for a link that leaves the folder, for what is no plain file, for a name that is not UTF-8, and where
+    all files together come to more than ``most`` bytes. Nothing is opened to find out.
+    """
     if path.is_file():
-        return {path.name: path}
-    found = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    return {name: file for name, file in sorted(found.items()) if not any(p[0] == "." for p in name.split("/"))}
+        found = {path.name: path}
+    elif path.is_dir():
+        found = dict(sorted(_walk(path, _allowed_root(path))))
+    else:
+        raise SourceError(f"{path}: neither a file nor a folder", "name a plain file, or a folder of plain files")
+    if (size := sum(file.stat().st_size for file in found.values())) > most:
+        problem = f"{path}: {size / 1e9:,.1f} GB, which is more than the {most / 1e9:,.1f} GB that a source may have"
+        raise SourceError(problem, "is this the right folder? if so, raise `limits: {source: ...}` in the matrix")
+    return found
 
 
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file; of a folder, over the names and hashes of its files."""
+def _allowed_root(folder: Path) -> Path:
+    """Where links inside a folder may lead: the folder, or of a hub's cache the repository that the snapshot belongs to."""
+    real = folder.resolve()
+    return real.parent.parent if real.parent.name == "snapshots" and (real.parent.parent / "blobs").is_dir() else real
+
+
+def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    pending, count = [folder], 0
+    while pending:
+        for entry in sorted(pending.pop().iterdir()):
+            if entry.name.startswith("."):
+                continue
+            name = entry.relative_to(folder).as_posix()
+            if not name.isprintable() or _not_utf8(name):
+                raise SourceError(f"{folder}: the name {name!r} can't be kept", "rename it in plain UTF-8")
+            if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+                raise SourceError(f"{folder}: {name} is a link out of the folder", "replace it by the file itself")
+            if entry.is_dir() and not entry.is_symlink():
+                pending.append(entry)
+            elif entry.is_file():
+                count += 1
+                yield name, entry
+            elif not entry.is_dir():
+                raise SourceError(f"{folder}: {name} is no plain file (a pipe, a device, a broken link)", "remove it")
+            if count > MAX_FILES:
+                raise SourceError(f"{folder}: more than {MAX_FILES:,} files", "is this the right folder?")
+
+
+def _not_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # bytes that are no UTF-8 come as lone surrogates
+        return True
+    return False
+
+
+def content_hash(path: Path, most: int = MAX_BYTES) -> str:
+    """SHA-256 of a file; of a folder, over the names and hashes of its files. Raises what ``files_below`` raises."""
+    files = files_below(path, most)
     if path.is_file():
         return file_hash(path)
     digest = hashlib.sha256()
-    for name, file in files_below(path).items():
+    for name, file in files.items():
         digest.update(f"{name}\0{file_hash(file)}\n".encode())
     return digest.hexdigest()
 
@@ -133,6 +184,9 @@ def disk_full_told(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _disk_full(folder, "the disk filled up while fetching") from error
+        if error.errno in (errno.EROFS, errno.EIO):
+            problem = f"{folder}: {(error.strerror or 'input/output error').lower()} while fetching"
+            raise SourceError(problem, "is the disk sound and mounted for writing?") from error
         if isinstance(error, PermissionError):
             raise SourceError(
                 f"{error.filename}: permission denied", "make it readable, or run as its owner"

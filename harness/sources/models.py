@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from math import prod
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from harness.errors import SourceError
 
@@ -63,9 +63,8 @@ def _dominant_precision(files: list[Path]) -> str:
     """The precision of most elements over all files."""
     elements: Counter[str] = Counter()
     for file in files:
-        for name, tensor in _safetensors_header(file).items():
-            if name != "__metadata__":
-                elements[PRECISIONS.get(tensor["dtype"], tensor["dtype"].lower())] += prod(tensor["shape"])
+        for tensor in _safetensors_header(file).values():
+            elements[PRECISIONS.get(tensor["dtype"], tensor["dtype"].lower())] += prod(tensor["shape"])
     return elements.most_common(1)[0][0] if elements else "fp32"
 
 
@@ -81,15 +80,33 @@ def _safetensors_header(file: Path) -> dict[str, _Tensor]:
             length = int.from_bytes(stream.read(8), "little")
             if not 2 <= length <= min(_HEADER_LIMIT, file.stat().st_size - 8):
                 raise ValueError(f"a header of {length} bytes cannot be")
-            header: dict[str, _Tensor] = json.loads(stream.read(length))
-            return header
-    except ValueError as error:
+            return _tensors(json.loads(stream.read(length)))
+    except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{file}: not a safetensors file ({error})", "fetch it again: it is broken or cut short"
         ) from error
 
 
+def _tensors(header: Any) -> dict[str, _Tensor]:
+    """The tensors of a header; raises ValueError where it is not what the format says."""
+    if not isinstance(header, dict):
+        raise ValueError("its header is no mapping")
+    found = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+    for name, tensor in found.items():
+        shape = tensor.get("shape") if isinstance(tensor, dict) else None
+        if not isinstance(shape, list) or not isinstance(tensor.get("dtype"), str):
+            raise ValueError(f"{name[:60]!r} has no dtype and shape")
+        if not all(type(edge) is int and 0 <= edge < 2**48 for edge in shape) or len(shape) > 32:
+            raise ValueError(f"{name[:60]!r} has an impossible shape")
+    return found
+
+
 def _configured_precision(config: Path) -> str:
-    text = json.loads(config.read_text("utf-8"))
+    try:
+        text = json.loads(config.read_text("utf-8"))
+        if not isinstance(text, dict):
+            raise ValueError("no mapping")
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{config}: not a configuration ({error})", "fetch it again: it is broken") from error
     named = str(text.get("dtype") or text.get("torch_dtype") or "float32")
     return {"float16": "fp16", "bfloat16": "bf16"}.get(named, "fp32")

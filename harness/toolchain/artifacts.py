@@ -1,55 +1,45 @@
-"""Artifacts on disk: reading and writing ``manifest.json``, and telling whether weights changed."""
+"""Artifacts on disk, and the passes and exporters that make them: what the steps of a toolchain share."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
+import os
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
-from harness.contracts.cards import Form
-
-#: What a manifest says of the use of its model: every pass and exporter carries it over.
-FACTS = ("task", "call", "modality", "auto_class")
+from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made, Manifest
+from harness.contracts.cards import ExporterCard, Form, PassCard
+from harness.contracts.loading import load_file
+from harness.contracts.values import Damaged, dump, read
 
 
 def read_artifact(path: Path) -> Artifact:
-    """The artifact in a folder. Raises ConversionError where the folder holds none, or one that does not say its use."""
+    """The artifact in a folder. Raises ConversionError where the folder holds none, or a manifest that is damaged."""
+    if not (path / MANIFEST).is_file():
+        raise ConversionError(f"{path.name} is not an artifact: it has no {MANIFEST}")
     try:
-        manifest = json.loads((path / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConversionError(f"{path.name} is not an artifact: it has no {MANIFEST}") from None
-    if lacking := [name for name in FACTS if name not in manifest]:
-        raise ConversionError(
-            f"{path.name}: its {MANIFEST} does not say {lacking[0]!r}: make it again, with this version"
-        )
-    return Artifact(path, manifest)
+        return Artifact(path, read(Manifest, path / MANIFEST))
+    except Damaged as damage:
+        raise ConversionError(f"{path.name}: {damage}") from None
 
 
-def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Write ``manifest.json``."""
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), "utf-8")
-
-
-def in_manifest(form: Form) -> dict[str, str]:
-    """A form as manifests have it."""
-    return {"format": form.format, "precision": form.precision}
-
-
-def finish(manifest: Mapping[str, Any], made: Made, out: Path) -> None:
-    """Write the manifest of a new artifact: ``manifest``, and what was made. Raises ConversionError without weights."""
+def finish(manifest: Manifest, form: Form, made: Made, out: Path) -> None:
+    """Write ``manifest.json`` of what was made: ``manifest`` with another form. Raises ConversionError without weights."""
     require_weights(out, made)
-    new = {
-        "weights": made.weights,
-        "extra": made.extra,
-        "provenance": [*manifest["provenance"], *made.provenance],
-        "tools": {**manifest["tools"], **loaded_versions()},
-    }
-    write_manifest(out, {**manifest, **new})
+    new = replace(
+        manifest,
+        format=form.format,
+        precision=form.precision,
+        weights=made.weights,
+        extra=made.extra,
+        provenance=[*manifest.provenance, *made.provenance],
+        tools={**manifest.tools, **loaded_versions()},
+    )
+    (out / MANIFEST).write_text(json.dumps(dump(new), indent=2, ensure_ascii=False), "utf-8")
 
 
 def require_weights(out: Path, made: Made) -> None:
@@ -73,6 +63,22 @@ def loaded_versions() -> dict[str, str]:
     found = {owner for package in loaded for owner in owners.get(package, ())}
     versions = {name: importlib.metadata.version(name) for name in sorted(found)}
     return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+
+
+def tool(kind: str, name: str) -> ModuleType:
+    """A module of ``passes`` or ``exporters``; modules beside their folders can be imported while it runs."""
+    image = Path(os.environ["MATRIX_IMAGE_DIR"])
+    stem = name.replace("-", "_")
+    try:
+        return load_file(image / kind / f"{stem}.py", f"matrix_{kind}_{stem}", siblings=image)
+    except FileNotFoundError:
+        raise ConversionError(f"this toolchain has no {name} among its {kind}") from None
+
+
+def require_accepted(card: PassCard | ExporterCard, form: Form) -> None:
+    """Raise ConversionError where the card does not take the form."""
+    if form not in card.accepts:
+        raise ConversionError(f"{card.name} takes {', '.join(map(str, card.accepts))}, not {form}")
 
 
 def _hash(file: Path) -> str:

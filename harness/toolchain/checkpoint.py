@@ -10,38 +10,31 @@ from typing import Any
 from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
 
 WEIGHTS = "model.safetensors"
-
-#: Name in transformers of the class that builds a model for a task.
-CLASSES = {
-    "text-generation": "AutoModelForCausalLM",
-    "token-classification": "AutoModelForTokenClassification",
-    "text-classification": "AutoModelForSequenceClassification",
-    "image-classification": "AutoModelForImageClassification",
-}
+INDEX = ".safetensors.index.json"  # what a checkpoint of several files ends the name of their table of contents with
 
 
-def load_model(path: Path, task: str) -> Any:
-    """The transformers model of a checkpoint, in evaluation mode."""
+def load_model(path: Path, auto_class: str) -> Any:
+    """The transformers model of a checkpoint, built by that class of transformers, in evaluation mode."""
     import transformers
 
-    auto = getattr(transformers, CLASSES[task])
+    auto = getattr(transformers, auto_class)
     return auto.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
 
 
-def empty_model(path: Path, task: str) -> Any:
+def empty_model(path: Path, auto_class: str) -> Any:
     """The same model without weights: its parameters are on the meta device and take no memory."""
     import torch
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
     with torch.device("meta"):
-        return getattr(transformers, CLASSES[task]).from_config(config)
+        return getattr(transformers, auto_class).from_config(config)
 
 
 def copy_companions(source: Artifact, out: Path) -> None:
     """Copy what belongs to a checkpoint but its weights: configuration, tokenizer, templates."""
     for file in source.path.iterdir():
-        if file.is_file() and file.suffix != ".safetensors" and file.name != MANIFEST:
+        if file.is_file() and not file.name.endswith((".safetensors", INDEX)) and file.name != MANIFEST:
             shutil.copyfile(file, out / file.name)
 
 
@@ -51,12 +44,12 @@ def cast(source: Artifact, out: Path, dtype: str) -> Made:
     Raises ConversionError where a finite weight would become infinite.
     """
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     target: torch.dtype = getattr(torch, dtype)
-    tensors = load_file(source.path / WEIGHTS)
+    stored = tensors(source)
     changed, weights, largest_change = 0, 0, 0.0
-    for name, tensor in tensors.items():
+    for name, tensor in stored.items():
         weights += tensor.numel()
         if tensor.is_floating_point():
             rounded = tensor.to(target)
@@ -64,12 +57,12 @@ def cast(source: Artifact, out: Path, dtype: str) -> Made:
                 raise ConversionError(f"{name} holds weights beyond the range of {dtype}")
             changed += 1
             largest_change = max(largest_change, float((rounded.to(tensor.dtype) - tensor).abs().max()))
-            tensors[name] = rounded
+            stored[name] = rounded
     copy_companions(source, out)
     config = json.loads((out / "config.json").read_text("utf-8"))
     config.pop("torch_dtype", None)  # the older name of the same key
     (out / "config.json").write_text(json.dumps(config | {"dtype": dtype}, indent=2), "utf-8")
-    save_file(tensors, out / WEIGHTS, {"format": "pt"})
+    save_file(stored, out / WEIGHTS, {"format": "pt"})
     effect = {
         "tensors_changed": changed,
         "bits_per_weight": bits_per_weight(out / WEIGHTS, weights),
@@ -81,3 +74,25 @@ def cast(source: Artifact, out: Path, dtype: str) -> Made:
 def bits_per_weight(file: Path, weights: int) -> float:
     """Size of a weight file, scales and header included, over the number of weights in it."""
     return round(8 * file.stat().st_size / weights, 3)
+
+
+def tensors(source: Artifact) -> dict[str, Any]:
+    """Every tensor of a checkpoint by name, whether its weights are in one file or in several."""
+    from safetensors.torch import load_file
+
+    return {name: tensor for file in source.weights for name, tensor in load_file(file).items()}
+
+
+def image_shape(path: Path) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a model was made for. Raises ConversionError where no file tells."""
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    file = path / "preprocessor_config.json"
+    processor = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    size = config.get("image_size") or processor.get("crop_size") or processor.get("size")
+    if isinstance(size, dict):  # as processors write it
+        edge = size.get("shortest_edge")
+        size = [size.get("height") or edge, size.get("width") or edge]
+    height, width = size if isinstance(size, list) else (size, size)
+    if not isinstance(height, int) or not isinstance(width, int):
+        raise ConversionError("the model's configuration names no image size")
+    return config.get("num_channels", 3), height, width

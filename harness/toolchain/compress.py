@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.contracts.artifact import Context, ConversionError
+from harness.contracts.artifact import AppliedPass, Context, ConversionError
 from harness.contracts.cards import PassCard
-from harness.toolchain.artifacts import finish, in_manifest, read_artifact, require_changed, require_weights
-from harness.toolchain.tools import require_accepted, tool
+from harness.toolchain.artifacts import (
+    finish,
+    read_artifact,
+    require_accepted,
+    require_changed,
+    require_weights,
+    tool,
+)
 
 
 def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
@@ -22,16 +29,10 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     made = module.apply(source, out, parameters, context)
     require_weights(out, made)
     require_changed(source, out, made)
-    entry = {
-        "name": card.name,
-        "toolchain": spec["toolchain"],
-        "parameters": parameters,
-        "effect": made.effect,
-        "source": card.source,
-        "costs": card.tolerance(parameters),
-    }
-    form = in_manifest(card.result(source.form, parameters))
-    finish({**source.manifest, **form, "passes": [*source.manifest["passes"], entry]}, made, out)
+    costs = card.tolerance(parameters)
+    applied = AppliedPass(card.name, spec["toolchain"], parameters, made.effect, card.source, costs)
+    manifest = replace(source.manifest, passes=[*source.manifest.passes, applied])
+    finish(manifest, card.result(source.form, parameters), made, out)
 
 
 def _parameters(card: PassCard, given: Mapping[str, Any]) -> dict[str, Any]:

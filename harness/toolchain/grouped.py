@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, ConversionError, Made
 from harness.contracts.cards import Form, Parameter
-from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, empty_model
+from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, empty_model, tensors
 
 FORM = Form("hf", "int4")
 BITS = 4
@@ -91,7 +91,7 @@ def _unpack(words: Any) -> Any:
     return nibbles.reshape(-1, words.shape[1]).to(torch.uint8)
 
 
-def linear_layers(source: Artifact, task: str, stored: Collection[str], group: int) -> list[str]:
+def linear_layers(source: Artifact, auto_class: str, stored: Collection[str], group: int) -> list[str]:
     """The linear layers that have a weight of their own in the file, which a head tied to the embedding has not.
 
     Raises ConversionError where there is none, or one does not divide into groups.
@@ -100,7 +100,7 @@ def linear_layers(source: Artifact, task: str, stored: Collection[str], group: i
 
     if group not in GROUPS:
         raise ConversionError(f"group_size {group} has no kernels; choose one of {', '.join(map(str, GROUPS))}")
-    modules = empty_model(source.path, task).named_modules()
+    modules = empty_model(source.path, auto_class).named_modules()
     found = {name: m for name, m in modules if type(m) is torch.nn.Linear and f"{name}.weight" in stored}
     if not found:
         raise ConversionError("the model has no linear layer to quantize")
@@ -122,9 +122,9 @@ def write(
     import torch
     from safetensors.torch import save_file
 
-    tensors = {name: t.to(torch.bfloat16) if t.is_floating_point() else t for name, t in others.items()}
+    stored = {name: t.to(torch.bfloat16) if t.is_floating_point() else t for name, t in others.items()}
     for name, layer in layers.items():
-        tensors |= {f"{name}.{part}": tensor for part, tensor in pack(layer).items()}
+        stored |= {f"{name}.{part}": tensor for part, tensor in pack(layer).items()}
     (group,) = {layer.group for layer in layers.values()}
     copy_companions(source, out)
     config = json.loads((out / "config.json").read_text("utf-8"))
@@ -133,27 +133,23 @@ def write(
     method = {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "pack_dtype": "int32", **layout}
     config |= {"dtype": "bfloat16", "quantization_config": method}
     (out / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
-    save_file(tensors, out / WEIGHTS, {"format": "pt"})
-    return Made(
-        [WEIGHTS], effect=_effect(source.path / WEIGHTS, out / WEIGHTS), extra={"quantized_linears": list(layers)}
-    )
+    save_file(stored, out / WEIGHTS, {"format": "pt"})
+    effect = _effect(tensors(source), out / WEIGHTS)
+    return Made([WEIGHTS], effect=effect, extra={"quantized_linears": list(layers)})
 
 
 def read(file: Path) -> tuple[dict[str, Grouped], dict[str, Any]]:
     """The layers of an ``hf/int4`` file, unpacked, and its other tensors as they are stored."""
     from safetensors.torch import load_file
 
-    tensors = load_file(file)
-    names = [name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")]
-    layers = {name: unpack(*(tensors.pop(f"{name}.{part}") for part in PARTS)) for name in names}
-    return layers, tensors
+    stored = load_file(file)
+    names = [name.removesuffix(".qweight") for name in stored if name.endswith(".qweight")]
+    layers = {name: unpack(*(stored.pop(f"{name}.{part}") for part in PARTS)) for name in names}
+    return layers, stored
 
 
-def _effect(before: Path, after: Path) -> dict[str, Any]:
+def _effect(original: Mapping[str, Any], after: Path) -> dict[str, Any]:
     """How much was quantized, how small it is, and how far the weights moved, relative to their own size."""
-    from safetensors.torch import load_file
-
-    original = load_file(before)
     layers, _ = read(after)
     weights = sum(tensor.numel() for tensor in original.values())
     quantized = sum(layer.codes.numel() for layer in layers.values())

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contracts.artifact import ConversionError
+from harness.contracts.cards import Use
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -18,19 +19,19 @@ TOLERANCE = 1e-3
 SENTENCE = "Marie Curie met the council of Warsaw on Tuesday to discuss the new water supply of the city."
 
 
-def sample_inputs(path: Path, config: Any, task: str, batch: int) -> dict[str, Array]:
+def sample_inputs(path: Path, config: Any, use: Use, batch: int) -> dict[str, Array]:
     """Inputs as the worker gives them: text through the checkpoint's own tokenizer, or smooth random images.
 
     ``batch`` also sets the length of the text, so that another batch is another shape in every dynamic dimension. Rows
     differ. An encoder's later rows are shorter and padded where it knows how, so that a graph that lost its mask fails.
     """
-    if task == "image-classification":
+    if use.modality == "image":
         return {"pixel_values": _images(batch, config.num_channels, getattr(config, "image_size", None) or 32)}
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     text = " ".join([SENTENCE] * batch)
-    if task == "text-generation":
+    if use.call == "generate":
         ids = np.array(tokenizer(text)["input_ids"], np.int64)
         return {"input_ids": np.stack([np.roll(ids, row) for row in range(batch)])}
     words = text.split()

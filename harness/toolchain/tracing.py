@@ -22,8 +22,8 @@ def traced(source: Artifact, context: Context, file: str, trace: Callable[[Any, 
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
-    model = logits_module(load_model(source.path, context.task), list(seen))
+    seen, unseen = (sample_inputs(source.path, config, context.use, batch) for batch in (2, 3))
+    model = logits_module(load_model(source.path, context.auto_class), list(seen))
     context.progress(0.2, "tracing")
     graph = trace(model, tensors_of(seen))
     context.progress(0.8, "comparing")

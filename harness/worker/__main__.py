@@ -6,7 +6,6 @@ By hand: ``docker run --rm -v ./artifact:/artifact:ro IMAGE /artifact``. The orc
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import traceback
@@ -18,13 +17,13 @@ from typing import Any
 
 from harness.contracts import machine, values
 from harness.contracts.adapter import Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import RuntimeCard
 from harness.contracts.files import write_json
 from harness.contracts.loading import load, load_file
 from harness.contracts.record import RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.worker.environment import cpus_allowed, versions
-from harness.worker.loop import Sampling
 from harness.worker.subject import Subject
 
 KINDS = ("measure", "evaluate")  #: of steps; each has a module of this package, loaded by its name
@@ -49,14 +48,19 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.artifact:
         parser.error("name the folder of an artifact, such as /artifact")
     try:
-        record = _by_hand(options)
+        subject = _subject(options.artifact, options.runtime, options.device, options.threads)
+        data = options.data or options.artifact / "data"
+        if not (data / "workload").is_dir():
+            cure = "`harness artifact CELL --out DIR` puts them there"
+            raise _UserError(f"{data}/workload is missing: rows to time; {cure}")
+        shown = load("harness.worker.hand").measured(subject, data, options.seconds, as_json=options.json)
     except _UserError as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
     except Exception as error:
         print(f"worker: {_status_of(error)}: {_one_line(error)}", file=sys.stderr)
         return 1
-    print(json.dumps(record, indent=1) if options.json else _summary(record))
+    print(shown)
     return 0
 
 
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     devices = sorted({device for card in cards for device in card.devices})
     parser.add_argument("--device", default=devices[0], choices=devices, help=f"default: {devices[0]}")
     parser.add_argument("--threads", type=int, default=cpus_allowed(), help="default: the CPUs of this container")
-    parser.add_argument("--seconds", type=float, default=Sampling.max_seconds, help="time budget of the samples")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time budget of the samples, default: 10")
     parser.add_argument("--json", action="store_true", help="print the whole record, raw samples included")
     parser.add_argument("--step", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--input", action="append", default=[], help=argparse.SUPPRESS)
@@ -106,10 +110,11 @@ def _subject(
     manifest_file = artifact / "manifest.json"
     if not manifest_file.is_file():
         raise _UserError(f"{artifact} holds no manifest.json; make an artifact with `harness artifact CELL --out DIR`")
-    manifest = json.loads(manifest_file.read_text("utf-8"))
-    if lacking := [name for name in ("call", "modality", "auto_class") if name not in manifest]:
-        raise _UserError(f"{manifest_file} does not say {lacking[0]!r}: make the artifact again, with this version")
-    form = f"{manifest['format']}/{manifest['precision']}"
+    try:
+        described = values.read(Manifest, manifest_file)
+    except values.Damaged as damage:
+        raise _UserError(f"{artifact}: {damage}: make the artifact again, with this version") from None
+    manifest, form = values.dump(described), str(described.form)
     asked = [card for card in _cards() if runtime in (None, card.name)]
     for card in asked:
         if device in card.devices and form in map(str, card.loads_on(device)):
@@ -118,53 +123,6 @@ def _subject(
     loaded = sorted({str(form) for card in asked if device in card.devices for form in card.loads_on(device)})
     names = " or ".join(card.name for card in asked)
     raise _UserError(f"{names} does not load {form} on {device}; it loads {', '.join(loaded) or 'nothing there'}")
-
-
-def _by_hand(options: argparse.Namespace) -> dict[str, Any]:
-    subject = _subject(options.artifact, options.runtime, options.device, options.threads)
-    data = options.data or options.artifact / "data"
-    if not (data / "workload").is_dir():
-        raise _UserError(f"{data}/workload is missing: rows to time; `harness artifact CELL --out DIR` puts them there")
-    shortest = min(Sampling.min_seconds, options.seconds)
-    sampling = Sampling(min_seconds=shortest, max_seconds=options.seconds)
-    measured = load("harness.worker.measure").measure(subject, data / "workload", sampling)
-    quality = None
-    if (data / "evaluation").is_dir():
-        quality = values.dump(load("harness.worker.evaluate").evaluate(subject, data / "evaluation"))
-    told = ("format", "precision", "task", "passes", "provenance")
-    return {
-        "runtime": subject.card.name,
-        "device": subject.device,
-        "threads": subject.threads,
-        "artifact": {key: subject.manifest[key] for key in told},
-        "versions": versions(subject.card.distributions),
-        **values.dump(measured),
-        "quality": quality,
-    }
-
-
-def _summary(record: Mapping[str, Any]) -> str:
-    times = sorted(ns / 1e6 for ns in record["latency"]["nanoseconds"])
-    middle, tail = times[len(times) // 2], times[min(len(times) - 1, int(len(times) * 0.99))]
-    memory, quality = record["memory"], record["quality"]
-    form = f"{record['artifact']['format']}/{record['artifact']['precision']}"
-    lines = [
-        f"{record['runtime']} on {record['device']}, {record['threads']} threads, {form}, computes in {record['arithmetic']}",
-        f"  latency  {middle:.3f} ms median, {tail:.3f} ms p99, {len(times)} calls, ended by {record['latency']['ended_by']}",
-        f"  weights  {record['weights_bytes'] / 1e6:.2f} MB",
-        f"  RAM      {memory['peak_rss_bytes'] / 1e6:.1f} MB peak, of which {memory['floor_bytes'] / 1e6:.1f} MB runtime",
-    ]
-    if record["vram"]["peak_bytes"] is not None:
-        lines.append(f"  VRAM     {record['vram']['peak_bytes'] / 1e6:.1f} MB peak")
-    for metric in quality["metrics"] if quality else ():
-        ends = metric["interval"]  # none with fewer than two examples
-        interval = f" [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else ""
-        lines.append(f"  quality  {metric['name']} {metric['value']:.4g}{interval}, {len(quality['tallies'])} examples")
-    if not quality:
-        lines.append("  quality  not measured: the artifact comes without data/evaluation")
-    if record["latency"]["noisy"]:
-        lines.append(f"  noisy    {record['latency']['noisy']}")
-    return "\n".join(lines)
 
 
 def _run_step(folder: Path, inputs: Mapping[str, Path]) -> int:

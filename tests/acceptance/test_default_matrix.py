@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.catalog import ROOT
+ROOT = Path(__file__).parents[2]
+
 
 ON_CPU = {"pytorch", "onnxruntime", "openvino", "litert", "tflite-runtime", "llamacpp"}
 LANGUAGE_MODEL = "smollm2-135m"
@@ -43,7 +44,7 @@ def harness(folder: Path, engine: str, *words: str) -> subprocess.CompletedProce
         "--progress",
         "plain",
     ]
-    command = [sys.executable, "-m", "harness.cli", "run", *where, *words]
+    command = [sys.executable, "-m", "harness", "run", *where, *words]
     start = time.monotonic()
     lines = []
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

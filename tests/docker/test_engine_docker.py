@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.catalog import ROOT, load_catalog
+from harness.catalog import load_catalog
 from harness.engines import Environment, Job, Limits, Outcome
 from harness.engines.docker import RUN_LABEL, DockerEngine, run_label
 from harness.provision.images import LABEL
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.docker
 

@@ -17,11 +17,13 @@ from typing import IO
 
 import pytest
 
-from harness.catalog import ROOT, Image, load_catalog
+from harness.catalog import Image, load_catalog
 from harness.engines import Environment
 from harness.engines.docker import DockerEngine
 from harness.errors import BuildFailed, EnvironmentProblem
 from harness.provision.images import LABEL, ImageBuilder, Stopped, reference, remove_all, repository
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.docker
 

@@ -24,7 +24,7 @@ limits: {cpus: 1, memory: 4GiB}
 
 
 def harness(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.cli", *arguments]
+    command = [sys.executable, "-m", "harness", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=3000)
 
 

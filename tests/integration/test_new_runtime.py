@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from harness.catalog import ROOT, load_catalog
+from harness.catalog import load_catalog
 from harness.engines import Job, Limits
 from harness.engines.venv import VenvEngine
 from harness.matrix import load
@@ -19,6 +19,8 @@ from harness.matrix.plan import Planner
 from harness.provision.lock import lock
 from harness.tasks import _storage
 from tests.unit.test_docs import code_blocks
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.network
 

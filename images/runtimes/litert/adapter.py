@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
 from harness.contracts.cards import Form, RuntimeCard
+from harness.contracts.loading import load
 
 LITERT = RuntimeCard(
     name="litert",
@@ -46,9 +47,7 @@ class Adapter:
     """One interpreter. ``mode`` is the package that holds it; its threads and its delegate are set, not left to defaults."""
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
-        import importlib
-
-        self.library = importlib.import_module(f"{mode}.interpreter")
+        self.library = load(f"{mode}.interpreter")
         self.threads, self.legacy = threads, mode == LEGACY.mode
 
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
@@ -64,8 +63,8 @@ class Adapter:
             self.runners = {n: self.interpreter.get_signature_runner(f"tokens_{n}") for n in self.lengths}
             self.inputs = names[f"tokens_{self.lengths[0]}"]["inputs"]
         else:
-            (pixels,), (logits,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-            self.pixels, self.logits, self.shape = pixels["index"], logits["index"], tuple(map(int, pixels["shape"]))
+            (taken,), (given,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+            self.taken, self.given, self.shape = taken["index"], given["index"], tuple(map(int, taken["shape"]))
 
     def _interpreter(self, file: Path) -> Any:
         """An interpreter of ``file``, ready to be called."""
@@ -104,9 +103,12 @@ class Adapter:
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """One call of the graph. Raises Unsupported where it is not for this batch or size, or too short for the text."""
-        return {"logits": self._text(inputs) if self.lengths else self._image(inputs["pixel_values"])}
+        if self.lengths:
+            return self._text(inputs)
+        (array,) = inputs.values()
+        return {"logits": self._whole(array)}
 
-    def _text(self, inputs: Arrays) -> Array:
+    def _text(self, inputs: Arrays) -> dict[str, Array]:
         """Pad one text to the next signature, run that, and cut the padding off. Ids must be in the vocabulary."""
         batch, tokens = inputs["input_ids"].shape
         length = next((length for length in self.lengths if length >= tokens), 0)
@@ -119,22 +121,22 @@ class Adapter:
         feed = {name: inputs[name].astype(np.int32) for name in self.inputs}
         if length > tokens:
             feed = {name: np.pad(array, padding) for name, array in feed.items()}
-        logits: Array = self.runners[length](**feed)["logits"]
-        return logits[:, :tokens] if logits.ndim == 3 else logits
+        results: dict[str, Array] = self.runners[length](**feed)
+        return {name: array[:, :tokens] if array.ndim == 3 else array for name, array in results.items()}
 
-    def _image(self, pixels: Array) -> Array:
-        """By tensor index: a signature runner would cost a small network one tenth of its time."""
-        if pixels.shape != self.shape:
-            self._resize(pixels.shape)
-        self.interpreter.set_tensor(self.pixels, pixels)
+    def _whole(self, array: Array) -> Array:
+        """One input, one output, by tensor index: a signature runner would cost a small network one tenth of its time."""
+        if array.shape != self.shape:
+            self._resize(array.shape)
+        self.interpreter.set_tensor(self.taken, array)
         self.interpreter.invoke()
-        logits: Array = self.interpreter.get_tensor(self.logits)
+        logits: Array = self.interpreter.get_tensor(self.given)
         return logits
 
     def _resize(self, shape: tuple[int, ...]) -> None:
         """Give the graph another input shape, in the dimensions that it leaves open."""
         try:
-            self.interpreter.resize_tensor_input(self.pixels, shape, strict=True)
+            self.interpreter.resize_tensor_input(self.taken, shape, strict=True)
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             sizes = (" x ".join(map(str, sizes)) for sizes in (shape, self.shape))

@@ -30,7 +30,7 @@ def _zeros(*shape: int) -> Array:
 
 
 class Adapter:
-    """Answers without reading its inputs; of the artifact it reads the number of classes only."""
+    """Answers without reading its inputs; of the artifact it reads the width and the kind of its answers only."""
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
         pass
@@ -38,15 +38,17 @@ class Adapter:
     def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
         """Read the width of the logits from ``config.json``."""
         config = json.loads((artifact / "config.json").read_text("utf-8"))
-        generates = manifest["task"] == "text-generation"
+        generates = manifest["call"] == "generate"
         # transformers writes no id2label where a model has two labels, the default.
         self.width: int = config["vocab_size"] if generates else len(config.get("id2label", "01"))
+        self.rank = (
+            2 if generates or "Token" in manifest["auto_class"] else 1
+        )  # an answer for every token, or for every row
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """Zero logits."""
-        if "pixel_values" in inputs:
-            return {"logits": _zeros(len(inputs["pixel_values"]), self.width)}
-        return {"logits": _zeros(*inputs["input_ids"].shape, self.width)}
+        first = next(iter(inputs.values()))
+        return {"logits": _zeros(*first.shape[: self.rank], self.width)}
 
     def prefill(self, input_ids: Array) -> Array:
         """Zero logits."""

@@ -74,6 +74,8 @@ class Adapter:
         self.manifest = manifest
         self.types = {value.name: TYPES[value.type] for value in self.session.get_inputs()}
         self.past = [name for name in self.types if name.startswith(PAST)]
+        names = [value.name for value in self.session.get_outputs()]
+        self.outputs = [name for name in names if not name.startswith(PRESENT)]
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """One run of the graph, for language models with an empty cache and all positions' logits."""
@@ -82,20 +84,18 @@ class Adapter:
             feed |= self._sequence(inputs["input_ids"], inputs["input_ids"].shape[1], keep=0)
             feed |= self._empty_cache(len(inputs["input_ids"]))
         feed = {name: feed[name].astype(kind, copy=False) for name, kind in self.types.items()}
-        if self.device != "cpu":
-            return {"logits": self._run_bound(feed)}
-        (logits,) = self.session.run(["logits"], feed)
-        return {"logits": logits}
+        results = self.session.run(self.outputs, feed) if self.device == "cpu" else self._run_bound(feed)
+        return dict(zip(self.outputs, results, strict=True))
 
-    def _run_bound(self, feed: Arrays) -> Array:
-        """One run on a GPU: inputs are copied there once, and of the outputs nothing but the logits comes back."""
+    def _run_bound(self, feed: Arrays) -> list[Array]:
+        """One run on a GPU: inputs are copied there once, and of the outputs all but the cache comes back."""
         binding = self.session.io_binding()
         for name, array in feed.items():
             binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        binding.bind_output("logits", "cpu")
+        for name in self.outputs:
+            binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(binding)
-        logits: Array = binding.get_outputs()[0].numpy()
-        return logits
+        return [value.numpy() for value in binding.get_outputs()]
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Fill a new cache; only the last position goes through the language-model head."""

@@ -117,18 +117,17 @@ class Adapter:
             self.requests[0].reset()
             length = inputs["input_ids"].shape[1]
             return {"logits": self._extend(inputs["input_ids"], length, keep=length)}
-        if len(self.requests) == 1:
-            return {"logits": self.requests[0].run(inputs)}
-        return {"logits": self._spread(inputs)}
+        return self.requests[0].run(inputs) if len(self.requests) == 1 else self._spread(inputs)
 
-    def _spread(self, inputs: Arrays) -> Array:
+    def _spread(self, inputs: Arrays) -> dict[str, Array]:
         """Start a request for every part of the batch, then wait for all; rows come back in order."""
         rows = len(next(iter(inputs.values())))
         parts = np.array_split(np.arange(rows), min(rows, len(self.requests)))
         busy = self.requests[: len(parts)]
         for request, part in zip(busy, parts, strict=True):
             request.start({name: array[part[0] : part[-1] + 1] for name, array in inputs.items()})
-        return np.concatenate([request.wait() for request in busy])
+        results = [request.wait() for request in busy]
+        return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Empty the cache, then fill it; only the last position goes through the language-model head."""
@@ -150,7 +149,7 @@ class Adapter:
             "logits_to_keep": np.arange(tokens - keep, tokens),
             "beam_idx": np.arange(batch, dtype=np.int32),  # every row goes on with its own cache
         }
-        return self.requests[0].run(feed)
+        return self.requests[0].run(feed)["logits"]
 
     def precision(self) -> str:
         """What most matrix products and convolutions compute in, read from the graph that is executed.
@@ -195,25 +194,25 @@ class _Request:
     def __init__(self, openvino: Any, model: Any) -> None:
         self.openvino = openvino
         self.request = model.create_infer_request()
-        self.output = model.output("logits")
+        self.outputs = {_name(port): port for port in model.outputs}
         self.types = {name: port.get_element_type() for port in model.inputs for name in port.get_names()}
         self.bound: dict[str, Array] = {}  # views of the input tensors' memory
 
-    def run(self, feed: Arrays) -> Array:
-        """Infer; the logits are a copy."""
+    def run(self, feed: Arrays) -> dict[str, Array]:
+        """Infer; what comes out are copies."""
         self._fill(feed)
         self.request.infer()
-        return self._logits()
+        return self._results()
 
     def start(self, feed: Arrays) -> None:
         """Begin to infer."""
         self._fill(feed)
         self.request.start_async()
 
-    def wait(self) -> Array:
-        """End what ``start`` began; the logits are a copy."""
+    def wait(self) -> dict[str, Array]:
+        """End what ``start`` began; what comes out are copies."""
         self.request.wait()
-        return self._logits()
+        return self._results()
 
     def reset(self) -> None:
         """Empty the key-value cache."""
@@ -229,9 +228,14 @@ class _Request:
                 self.bound[name] = tensor.data
             np.copyto(self.bound[name], array)
 
-    def _logits(self) -> Array:
-        logits: Array = self.request.get_tensor(self.output).data.copy()
-        return logits
+    def _results(self) -> dict[str, Array]:
+        return {name: self.request.get_tensor(port).data.copy() for name, port in self.outputs.items()}
+
+
+def _name(port: Any) -> str:
+    """The name of an output; where it has several, for converters keep those of their own, the one without a digit or a dot."""
+    names: set[str] = port.get_names()
+    return min(names, key=lambda name: (not name.isidentifier(), any(map(str.isdigit, name)), name))
 
 
 def _cause(error: RuntimeError) -> str:

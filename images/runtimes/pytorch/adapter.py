@@ -87,12 +87,6 @@ CARDS = (
     ),
 )
 
-CLASSES = {
-    "text-generation": "AutoModelForCausalLM",
-    "token-classification": "AutoModelForTokenClassification",
-    "text-classification": "AutoModelForSequenceClassification",
-    "image-classification": "AutoModelForImageClassification",
-}
 NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -126,17 +120,17 @@ class Adapter:
             self._load_checkpoint(artifact, manifest)
 
     def _load_checkpoint(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
-        torch, auto = self.torch, getattr(self.transformers, CLASSES[manifest["task"]])
+        torch, auto = self.torch, getattr(self.transformers, manifest["auto_class"])
         if manifest["precision"] == "int8":
-            self.model = self._quantized(auto, artifact, manifest["extra"], torch.float32, self._int8_layers)
+            self.model = self._quantized(auto, artifact, manifest, torch.float32, self._int8_layers)
             self.arithmetic = "int8"
         elif manifest["precision"] == "int4":
             from int4 import layers
 
-            self.model = self._quantized(auto, artifact, manifest["extra"], torch.bfloat16, layers)
+            self.model = self._quantized(auto, artifact, manifest, torch.bfloat16, layers)
             self.arithmetic = "bf16"
         elif manifest["precision"] == "clustered":
-            self.model = self._clustered(artifact, manifest["extra"])
+            self.model = self._clustered(artifact, manifest)
             self.arithmetic = "fp32"
         else:
             self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
@@ -175,7 +169,8 @@ class Adapter:
             if self.mode in ("torchscript", "export"):
                 return {"logits": self._array(self.model(*(self._tensor(inputs[name]) for name in self.names)))}
             feed = {name: self._tensor(array) for name, array in inputs.items() if name in self.known}
-            return {"logits": self._array(self.model(**feed, **self.options).logits)}
+            output = self.model(**feed, **self.options)
+            return {name: self._array(value) for name, value in output.items() if isinstance(value, self.torch.Tensor)}
 
     def prefill(self, input_ids: npt.NDArray[np.int64]) -> Array:
         """Forward pass that fills a new cache; only the last position goes through the language-model head."""
@@ -198,16 +193,14 @@ class Adapter:
         tensor = self.torch.from_numpy(np.ascontiguousarray(array))
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
-    def _array(self, logits: Any) -> Array:
-        array: Array = logits.float().cpu().numpy()  # the copy from a GPU waits for the kernels: a synchronize
+    def _array(self, tensor: Any) -> Array:
+        array: Array = tensor.float().cpu().numpy()  # the copy from a GPU waits for the kernels: a synchronize
         return array
 
-    def _clustered(self, artifact: Path, extra: Mapping[str, Any]) -> Any:
+    def _clustered(self, artifact: Path, manifest: Mapping[str, Any]) -> Any:
         """Give every weight the fp32 value that its index stands for; indices are packed, the first in the lowest bits."""
-        from safetensors.torch import load_file
-
-        torch, bits = self.torch, extra["index_bits"]
-        stored = load_file(artifact / "model.safetensors")
+        torch, extra, stored = self.torch, manifest["extra"], _stored(artifact, manifest)
+        bits = extra["index_bits"]
         shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
         for name, shape in extra["clustered"].items():
             packed, centroids = stored.pop(f"{name}.indices"), stored.pop(f"{name}.centroids")
@@ -219,7 +212,7 @@ class Adapter:
         return model_class.from_pretrained(None, config=config, state_dict=stored, dtype=torch.float32)
 
     def _quantized(
-        self, auto: Any, artifact: Path, extra: Mapping[str, Any], dtype: Any, quantized_layers: Callable[..., Any]
+        self, auto: Any, artifact: Path, manifest: Mapping[str, Any], dtype: Any, quantized_layers: Callable[..., Any]
     ) -> Any:
         """Build the model without weights, put quantized layers in, then give every layer what is stored for it.
 
@@ -227,7 +220,6 @@ class Adapter:
         of what is stored. No full copy of a quantized weight stays. Buffers that no checkpoint holds (rotary frequencies,
         position ids) are computed as usual: only parameters start out on the meta device.
         """
-        from safetensors.torch import load_file
         from torch.nn.modules.module import register_module_parameter_registration_hook
 
         torch = self.torch
@@ -241,8 +233,8 @@ class Adapter:
             model = auto.from_config(config, dtype=dtype)
         finally:
             hook.remove()
-        stored = load_file(artifact / "model.safetensors")
-        layers = quantized_layers(stored, extra["quantized_linears"], self.device)
+        stored = _stored(artifact, manifest)
+        layers = quantized_layers(stored, manifest["extra"]["quantized_linears"], self.device)
         model.load_state_dict(stored, strict=False, assign=True)
         for name, layer in layers.items():
             model.set_submodule(name, layer)
@@ -273,6 +265,13 @@ class Adapter:
     def close(self) -> None:
         """Free the model and its cache."""
         self.model = self.cache = None
+
+
+def _stored(artifact: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Every tensor of a checkpoint, by name."""
+    from safetensors.torch import load_file
+
+    return {name: tensor for file in manifest["weights"] for name, tensor in load_file(artifact / file).items()}
 
 
 def _prepare_inductor(device: str) -> None:

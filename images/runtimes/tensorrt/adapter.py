@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
 from harness.contracts.cards import Form, RuntimeCard
+from harness.contracts.loading import load
 
 TENSORRT = RuntimeCard(
     name="tensorrt",
@@ -56,8 +56,8 @@ class Adapter:
     """One engine on the first GPU."""
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
-        self.trt = import_module(LIBRARIES[mode])
-        self.cuda = import_module("cuda.bindings.runtime")
+        self.trt = load(LIBRARIES[mode])
+        self.cuda = load("cuda.bindings.runtime")
         self.buffers: dict[Shapes, Buffers] = {}
         self.current: Shapes | None = None
         error, devices = self.cuda.cudaGetDeviceCount()
@@ -100,7 +100,7 @@ class Adapter:
         for name, array in results.items():
             self._copy(array.ctypes.data, buffers.addresses[name], array.nbytes, "cudaMemcpyDeviceToHost")
         self._do(self.cuda.cudaStreamSynchronize(self.stream))
-        return {"logits": results["logits"].astype(np.float32, copy=False)}
+        return {name: array.astype(np.float32, copy=False) for name, array in results.items()}
 
     def precision(self) -> str:
         """The precision of the matrix products and convolutions.

@@ -9,7 +9,7 @@ from typing import Any
 from calibration import HEADS, calibrate, examples
 
 from harness.contracts.artifact import Artifact, Context, Made
-from harness.toolchain.checkpoint import WEIGHTS, load_model
+from harness.toolchain.checkpoint import WEIGHTS, load_model, tensors
 from harness.toolchain.grouped import Grouped, linear_layers, read, write
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
@@ -19,10 +19,7 @@ LOWEST = -8
 
 def targets(source: Artifact, context: Context, group: int) -> list[str]:
     """The linear layers to quantize: all but the head. Raises ConversionError where the group does not divide a width."""
-    from safetensors import safe_open
-
-    with safe_open(source.path / WEIGHTS, "pt") as stored:
-        names = linear_layers(source, context.task, stored.keys(), group)
+    names = linear_layers(source, context.auto_class, tensors(source), group)
     return [name for name in names if not name.endswith(HEADS)]
 
 
@@ -53,15 +50,13 @@ def quantize(
 
     Raises ConversionError where the written checkpoint answers differently from the quantized model.
     """
-    from safetensors.torch import load_file
-
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     rows = examples(context, parameters["samples"], parameters["sequence_length"])
     calibrate(model, modifiers, rows, context)
     context.progress(0.9, "writing")
     quantized = {name: _grouped(model.get_submodule(name), parameters["group_size"]) for name in layers}
     weights = {f"{name}.weight" for name in layers}
-    before, after = load_file(source.path / WEIGHTS), model.state_dict()
+    before, after = tensors(source), model.state_dict()
     others = {name: after[name].contiguous() for name in before if name not in weights}
     made = write(source, out, quantized, others, parameters["symmetric"])
     changed = sum(not others[name].equal(before[name]) for name in others)
@@ -87,12 +82,12 @@ def _parity(model: Any, weights: set[str], source: Artifact, out: Path, context:
 
     What is not quantized is stored in bfloat16; it is rounded in memory, too, so that only the layers are compared.
     """
-    inputs = sample_inputs(out, model.config, context.task, 2)
+    inputs = sample_inputs(out, model.config, context.use, 2)
     for name, parameter in model.named_parameters():
         if name not in weights and not name.endswith(("weight_scale", "weight_zero_point")):
             parameter.data = parameter.data.bfloat16().float()
     layers, others = read(out / WEIGHTS)
-    written = load_model(source.path, context.task)
+    written = load_model(source.path, context.auto_class)
     stored = {f"{name}.weight": layer.dequantized() for name, layer in layers.items()}
     written.load_state_dict({**{name: tensor.float() for name, tensor in others.items()}, **stored}, strict=False)
     difference = require_close(source_logits(model, inputs), source_logits(written, inputs))

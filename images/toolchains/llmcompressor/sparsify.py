@@ -9,7 +9,7 @@ from typing import Any
 from calibration import HEADS, calibrate, examples
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
-from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
+from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model, tensors
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 #: The library's notation of a pattern; 0:0 is none.
@@ -34,7 +34,7 @@ def prune(modifier: Any, source: Artifact, out: Path, parameters: Mapping[str, A
     """
     import torch
 
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     layers = {
         name: module
         for name, module in model.named_modules()
@@ -55,19 +55,19 @@ def prune(modifier: Any, source: Artifact, out: Path, parameters: Mapping[str, A
 
 
 def _write(source: Artifact, out: Path, pruned: Mapping[str, Any]) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    tensors = load_file(source.path / WEIGHTS)
-    if missing := sorted(pruned.keys() - tensors.keys()):
+    stored = tensors(source)
+    if missing := sorted(pruned.keys() - stored.keys()):
         raise ConversionError(f"the checkpoint does not hold the pruned layers by name: {', '.join(missing[:3])}")
-    save_file({**tensors, **pruned}, out / WEIGHTS, {"format": "pt"})
+    save_file({**stored, **pruned}, out / WEIGHTS, {"format": "pt"})
 
 
 def _effect(source: Artifact, out: Path, names: list[str], pattern: str) -> dict[str, Any]:
     """Zeros, counted in the written file; raises ConversionError where no layer holds more than before."""
     from safetensors.torch import load_file
 
-    before, after = load_file(source.path / WEIGHTS), load_file(out / WEIGHTS)
+    before, after = tensors(source), load_file(out / WEIGHTS)
     zeros = {name: int((after[name] == 0).sum()) for name in names}
     changed = [name for name in names if zeros[name] > int((before[name] == 0).sum())]
     if not changed:
@@ -89,6 +89,6 @@ def _effect(source: Artifact, out: Path, names: list[str], pattern: str) -> dict
 
 def _parity(model: Any, out: Path, context: Context) -> dict[str, float]:
     """That the written checkpoint, read again, gives the logits of the model in memory."""
-    inputs = sample_inputs(out, model.config, context.task, 2)
-    difference = require_close(source_logits(model, inputs), source_logits(load_model(out, context.task), inputs))
+    inputs = sample_inputs(out, model.config, context.use, 2)
+    difference = require_close(source_logits(model, inputs), source_logits(load_model(out, context.auto_class), inputs))
     return {"max_abs_logit_difference": difference}

@@ -22,13 +22,17 @@ GROUPS: Mapping[str, Parameter] = {
 SHAPERS = ("Reshape", "Transpose", "Split", "VariadicSplit", "Squeeze", "Unsqueeze")
 
 
-def read(source: Artifact) -> Any:
-    """The graph of an artifact."""
-    # OpenVINO and NNCF report their use over the network when imported; without this optional package they do not.
+def library() -> Any:
+    """OpenVINO. It and NNCF report their use over the network when imported; without this optional package they do not."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
-    return openvino.Core().read_model(source.path / "model.xml")
+    return openvino
+
+
+def read(source: Artifact) -> Any:
+    """The graph of an artifact."""
+    return library().Core().read_model(source.path / "model.xml")
 
 
 def matrices(graph: Any) -> dict[str, tuple[int, ...]]:
@@ -54,7 +58,7 @@ def write(compressed: Any, source: Artifact, out: Path, before: dict[str, tuple[
         kind = types.get(name, "gone")
         tensors[kind] += 1
         weights[kind] += math.prod(shape)
-    size = sum((out / name).stat().st_size for name in source.manifest["weights"])
+    size = sum((out / name).stat().st_size for name in source.manifest.weights)
     total = weights.total()
     effect = {
         "tensors_changed": sum(tensors[kind] for kind in INT8 + INT4),
@@ -84,7 +88,7 @@ def write_quantized(quantized: Any, source: Artifact, out: Path) -> dict[str, An
     stored = [node for node in constants if node.get_element_type().get_type_name() in INT8]
     floats = [node for node in read(source).get_ops() if node.get_type_name() == "Constant" and len(node.shape) > 1]
     total = sum(math.prod(node.shape) for node in floats if node.get_element_type().get_type_name() == "f32")
-    size = sum((out / name).stat().st_size for name in source.manifest["weights"])
+    size = sum((out / name).stat().st_size for name in source.manifest.weights)
     return {
         "products_quantized": len(whole),
         "tensors_quantized": len(stored),
@@ -129,4 +133,4 @@ def write_int4(graph: Any, source: Artifact, out: Path, parameters: Mapping[str,
         raise ConversionError("no matrix was quantized to 4 bits")
     if "subset_size" in options:
         effect["examples"] = options["subset_size"]
-    return Made(list(source.manifest["weights"]), effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(list(source.manifest.weights), effect=effect, extra=dict(source.manifest.extra))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
 from harness.contracts.artifact import Artifact
-from harness.tasks import Array
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.parity import require_close, source_logits
+from harness.toolchain.parity import Array, require_close, source_logits
 
 
 def reference(source: Artifact) -> tuple[dict[str, Array], Array]:
@@ -20,16 +16,7 @@ def reference(source: Artifact) -> tuple[dict[str, Array], Array]:
     return inputs, inputs.pop("logits")
 
 
-def require_parity(source: Artifact, task: str) -> float:
+def require_parity(source: Artifact, auto_class: str) -> float:
     """The largest difference of the logits between the two. Raises ConversionError where it is more than rounding."""
     inputs, expected = reference(source)
-    return require_close(expected, source_logits(load_model(source.path, task), inputs))
-
-
-def graph_logits(file: Path, inputs: Mapping[str, Array]) -> Array:
-    """What an ONNX graph answers; inputs that it has no name for are left out."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logits"], {value.name: inputs[value.name] for value in session.get_inputs()})
-    return np.asarray(logits)
+    return require_close(expected, source_logits(load_model(source.path, auto_class), inputs))

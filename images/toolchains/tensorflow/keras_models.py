@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import tasks
 from harness.contracts.artifact import MANIFEST, Artifact, Context, ConversionError
-from harness.tasks import Array
+from harness.toolchain.data import training_examples
+from harness.toolchain.parity import Array
 
 MODEL = "model.keras"
 _BATCH = 32
@@ -29,7 +29,7 @@ class Examples:
     @classmethod
     def of(cls, context: Context) -> Examples:
         """The train split of the step."""
-        items = tasks.get(context.task).training_examples(context.inputs["calibration"])
+        items = training_examples(context)
         return cls(np.stack([item["pixel_values"] for item in items]), np.stack([item["labels"] for item in items]))
 
     @property
@@ -108,4 +108,4 @@ def share_of_zeros(tensors: Iterable[Array]) -> float:
 
 def passed(source: Artifact) -> set[str]:
     """Names of the passes that made the artifact."""
-    return {entry["name"] for entry in source.manifest["passes"]}
+    return {entry.name for entry in source.manifest.passes}

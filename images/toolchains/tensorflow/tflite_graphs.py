@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from harness.contracts.artifact import Artifact, ConversionError
-from harness.tasks import Array
-from harness.toolchain.parity import sample_inputs
+from harness.contracts.cards import Use
+from harness.toolchain.parity import Array, sample_inputs
 
 GRAPH = "model.tflite"
 
@@ -34,10 +34,10 @@ def converter(model: Any, per_channel: bool = True) -> Any:
     return made
 
 
-def samples(source: Artifact, task: str) -> list[Array]:
+def samples(source: Artifact, use: Use) -> list[Array]:
     """Smooth random images [batch, channels, height, width] at two batches, as the model takes them."""
     config = SimpleNamespace(**json.loads((source.path / "config.json").read_text("utf-8")))
-    return [sample_inputs(source.path, config, task, batch)["pixel_values"] for batch in (1, 3)]
+    return [sample_inputs(source.path, config, use, batch)["pixel_values"] for batch in (1, 3)]
 
 
 def run(file: Path, pixels: Array) -> Array:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.toolchain.onnx_files import GRAPH
 
 ENGINE = "model.engine"
 NAMES = {"tensorrt_bindings": "TensorRT", "tensorrt_rtx_bindings": "TensorRT-RTX"}
@@ -38,7 +39,7 @@ def build_engine(library: Any, source: Artifact, out: Path, context: Context) ->
     builder.max_threads = context.threads
     network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     context.progress(0.1, "reading the graph")
-    _parse(library, network, logger, source.path / "model.onnx")
+    _parse(library, network, logger, source.path / GRAPH)
     config = builder.create_builder_config()
     config.clear_flag(library.BuilderFlag.TF32)  # an fp32 row computes in fp32
     profile, ranges = _profile(builder, network)
@@ -51,7 +52,7 @@ def build_engine(library: Any, source: Artifact, out: Path, context: Context) ->
     products = _products(library, network)
     effect = {"matrix_products": dict(products), "profile": ranges}
     arithmetic = products.most_common(1)[0][0]
-    return Made([ENGINE], effect=effect, extra={**source.manifest["extra"], "arithmetic": arithmetic})
+    return Made([ENGINE], effect=effect, extra={**source.manifest.extra, "arithmetic": arithmetic})
 
 
 def _logger(library: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.toolchain.onnx_files import GRAPH, Session
 from harness.toolchain.parity import Array
 
 
@@ -21,27 +22,22 @@ def build(path: Path, out: Path) -> dict[str, Any]:
     with TemporaryDirectory() as cache:
         subprocess.run([*builder, "-i", path, "-o", out, "-c", cache], check=True)
     decoder = json.loads((out / "genai_config.json").read_text("utf-8"))["model"]["decoder"]
-    _limit_logits(out / "model.onnx")
+    _limit_logits(out / GRAPH)
     return {"key_value_heads": decoder["num_key_value_heads"], "head_size": decoder["head_size"]}
 
 
 def run(out: Path, inputs: Mapping[str, Array], extra: Mapping[str, Any]) -> Array:
     """What the exported graph answers; a language model with an empty cache, at all positions."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
-    feed = dict(inputs)
-    for value in session.get_inputs():
-        if value.name.startswith("past_key_values."):
+    session, feed = Session(out), dict(inputs)
+    for name in session.inputs:
+        if name.startswith("past_key_values."):
             shape = (len(feed["input_ids"]), extra["key_value_heads"], 0, extra["head_size"])
-            feed[value.name] = np.zeros(shape, np.float32)
-        elif value.name == "attention_mask":
-            feed.setdefault(value.name, np.ones_like(feed["input_ids"]))
-        elif value.name == "logits_to_keep":
-            feed[value.name] = np.zeros(1, np.int64)
-    (logits,) = session.run(["logits"], {value.name: feed[value.name] for value in session.get_inputs()})
-    answer: Array = logits
-    return answer
+            feed[name] = np.zeros(shape, np.float32)
+        elif name == "attention_mask":
+            feed.setdefault(name, np.ones_like(feed["input_ids"]))
+        elif name == "logits_to_keep":
+            feed[name] = np.zeros(1, np.int64)
+    return session.logits(feed)
 
 
 def _limit_logits(file: Path) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.toolchain.onnx_files import GRAPH
 from harness.toolchain.parity import Array
 
 
-def write(model: Any, inputs: Mapping[str, Array], file: Path) -> None:
-    """Export ``model`` with ``inputs`` of any batch and length.
+def write(model: Any, inputs: Mapping[str, Array], out: Path) -> None:
+    """Export ``model`` with ``inputs`` of any batch and length into the folder ``out``.
 
     Nothing is fused for ONNX Runtime, which finds the same fusions when it loads the graph: TensorRT could not read them.
     """
@@ -23,4 +24,4 @@ def write(model: Any, inputs: Mapping[str, Array], file: Path) -> None:
     exported = exporter.export(model, tensors, OnnxConfig(dynamic=True))
     # Stack traces of every node would outweigh the weights of a small model.
     ClearMetadataAndDocStringPass()(exported.program)
-    exporter.save_program(exported.program, file)
+    exporter.save_program(exported.program, out / GRAPH)

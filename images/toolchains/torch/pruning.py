@@ -13,32 +13,25 @@ if TYPE_CHECKING:
 
     from training import Examples, Trained
 
-#: Steps, batch and peak learning rate of a recovery that is meant to take some two minutes on two cores.
-_RECOVERY = {
-    "text-generation": (24, 2, 1e-4),
-    "token-classification": (188, 32, 3e-4),
-    "text-classification": (188, 32, 3e-4),
-    "image-classification": (450, 32, 3e-3),
-}
-
 
 def recover(
     model: Any, examples: Examples, parameters: Mapping[str, Any], context: Context, span: tuple[float, float]
 ) -> Trained | None:
-    """Fine-tune ``model`` in place on the task's own loss; None where no step was wanted.
+    """Fine-tune ``model`` in place on its own loss; None where no step was wanted.
 
-    ``parameters`` holds ``recovery_steps`` (-1: what suits the task) and ``learning_rate`` (its peak; 0: likewise).
+    ``parameters`` holds ``recovery_steps`` (-1: those of the step's recipe) and ``learning_rate`` (its peak; 0: likewise).
     Token embeddings, and a head that is tied to them, stay as they are.
     """
-    from training import Recipe, finetune, freeze_embeddings
+    from training import Schedule, finetune, freeze_embeddings
 
-    steps, batch, rate = _RECOVERY[context.task]
-    steps = steps if parameters["recovery_steps"] < 0 else parameters["recovery_steps"]
+    recipe = context.recipe
+    steps = recipe.steps if parameters["recovery_steps"] < 0 else parameters["recovery_steps"]
     if not steps:
         return None
-    recipe = Recipe(epochs=steps * batch, batch=batch, rate=parameters["learning_rate"] or rate, max_steps=steps)
+    rate = parameters["learning_rate"] or recipe.learning_rate
+    schedule = Schedule(epochs=steps * recipe.batch, batch=recipe.batch, rate=rate, max_steps=steps)
     freeze_embeddings(model)
-    return finetune(model, examples, recipe, context, span=span)
+    return finetune(model, examples, schedule, context, span=span)
 
 
 def recovery_effect(trained: Trained | None) -> dict[str, Any]:
@@ -68,12 +61,13 @@ def save(model: Any, source: Artifact, out: Path) -> None:
     model.save_pretrained(out, max_shard_size="1TB")  # one file, whatever the size
 
 
-def removed(source: Artifact, out: Path, task: str) -> dict[str, Any]:
+def removed(source: Artifact, out: Path, auto_class: str) -> dict[str, Any]:
     """The parameters of both checkpoints as they are on disk, a tied matrix counted once.
 
     Raises ConversionError where the written one is not smaller.
     """
-    before, after = (sum(p.numel() for p in load_model(path, task).parameters()) for path in (source.path, out))
+    models = (load_model(path, auto_class) for path in (source.path, out))
+    before, after = (sum(parameter.numel() for parameter in model.parameters()) for model in models)
     if after >= before:
         raise ConversionError("no parameter was removed: prune more")
     return {

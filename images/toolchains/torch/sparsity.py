@@ -58,12 +58,12 @@ def zeros(layers: Mapping[str, Any]) -> dict[str, int]:
     return {name: int((layer.weight.detach() == 0).sum()) for name, layer in layers.items()}
 
 
-def effect(path: Path, task: str, before: Mapping[str, int]) -> dict[str, Any]:
+def effect(path: Path, auto_class: str, before: Mapping[str, int]) -> dict[str, Any]:
     """How sparse the checkpoint in ``path`` is, read from its file; ``before`` are the :func:`zeros` of its source.
 
     Raises ConversionError where no weight became zero.
     """
-    model = load_model(path, task)
+    model = load_model(path, auto_class)
     layers = prunable(model)
     after = zeros(layers)
     if sum(after.values()) <= sum(before.values()):

@@ -1,7 +1,7 @@
 """One fine-tuning loop for every pass that trains: distillation, movement pruning, recovery after pruning, QAT.
 
 A method plugs in by its loss and by a hook after each step. Examples are the prepared train split of the step, the input
-``calibration``; :mod:`harness.tasks` says what one of each task holds.
+``calibration``.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness import tasks
 from harness.contracts.artifact import Context, ConversionError
-from harness.tasks import IGNORED, Array
+from harness.toolchain.data import training_examples
+from harness.toolchain.parity import Array
 
 Tensor: TypeAlias = Any
 Batch: TypeAlias = dict[str, Tensor]  # keyword arguments of a transformers model, ``labels`` among them
 Loss: TypeAlias = Callable[[Any, Batch], Tensor]  # model, batch -> scalar
 AfterStep: TypeAlias = Callable[[int, int], None]  # steps done, steps in all
 
+#: The label of a position that no loss counts: what torch's cross-entropy skips.
+IGNORED = -100
 #: A batch's examples are chosen among so many batches' worth of shuffled ones, then sorted by length.
 _BUCKET_BATCHES = 16
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Schedule:
     """How long and how fast to train: AdamW, its learning rate warmed up linearly, then annealed linearly to nothing.
 
     Sources: Loshchilov & Hutter 2019 (AdamW), Smith & Topin 2018 (one cycle).
@@ -51,7 +53,7 @@ class Trained:
 
 
 class Examples:
-    """Labelled examples of the task, in memory as they were prepared: nothing is padded before it is batched."""
+    """Labelled examples, in memory as they were prepared: nothing is padded before it is batched."""
 
     def __init__(self, items: Sequence[Mapping[str, Array]]) -> None:
         self.items = items
@@ -62,11 +64,7 @@ class Examples:
 
         Raises ConversionError where the step was given no training data.
         """
-        if "calibration" not in context.inputs:
-            raise ConversionError(
-                "this pass trains, but the step has no training data: name a dataset with a train split"
-            )
-        items = tasks.get(context.task).training_examples(context.inputs["calibration"])
+        items = training_examples(context)
         if 0 < limit < len(items):
             chosen = np.random.default_rng(context.seed).choice(len(items), limit, replace=False)
             items = [items[at] for at in chosen]
@@ -96,7 +94,7 @@ def collate(items: Sequence[Mapping[str, Array]]) -> Batch:
 
 
 def labelled_loss(model: Any, batch: Batch) -> Tensor:
-    """The loss of the labels, as the model itself defines it for its task."""
+    """The loss of the labels, as the model itself defines it."""
     return model(**batch).loss
 
 
@@ -115,7 +113,7 @@ def freeze_embeddings(model: Any) -> None:
 def finetune(
     model: Any,
     examples: Examples,
-    recipe: Recipe,
+    schedule: Schedule,
     context: Context,
     loss: Loss = labelled_loss,
     after_step: AfterStep | None = None,
@@ -132,26 +130,26 @@ def finetune(
 
     torch.manual_seed(context.seed)
     order = np.random.default_rng(context.seed)
-    steps = _steps(len(examples), recipe)
+    steps = _steps(len(examples), schedule)
     chosen = list(groups) if groups else [{"params": [p for p in model.parameters() if p.requires_grad]}]
-    optimizer = torch.optim.AdamW(chosen, lr=recipe.rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(chosen, lr=schedule.rate, weight_decay=schedule.weight_decay)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     peaks = [group["lr"] for group in optimizer.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, peaks, total_steps=steps, pct_start=recipe.warmup, anneal_strategy="linear", cycle_momentum=False
+    annealing = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, peaks, total_steps=steps, pct_start=schedule.warmup, anneal_strategy="linear", cycle_momentum=False
     )
     losses: list[float] = []
     model.train()
-    for batch in _endless(examples, recipe.batch, order, steps):
+    for batch in _endless(examples, schedule.batch, order, steps):
         value = loss(model, batch)
         losses.append(value.item())
         if not math.isfinite(losses[-1]):
             raise ConversionError(f"training diverged at step {len(losses)} of {steps}: lower the learning rate")
         optimizer.zero_grad()
         value.backward()
-        torch.nn.utils.clip_grad_norm_(trained, recipe.clip)
+        torch.nn.utils.clip_grad_norm_(trained, schedule.clip)
         optimizer.step()
-        schedule.step()
+        annealing.step()
         if after_step:
             after_step(len(losses), steps)
         done = span[0] + (span[1] - span[0]) * len(losses) / steps
@@ -160,11 +158,11 @@ def finetune(
     return Trained(steps, float(np.mean(losses[-max(1, steps // 10) :])))
 
 
-def _steps(examples: int, recipe: Recipe) -> int:
+def _steps(examples: int, schedule: Schedule) -> int:
     if not examples:
         raise ConversionError("the train split has no examples")
-    steps = max(1, round(recipe.epochs * math.ceil(examples / recipe.batch)))
-    return min(steps, recipe.max_steps) if recipe.max_steps else steps
+    steps = max(1, round(schedule.epochs * math.ceil(examples / schedule.batch)))
+    return min(steps, schedule.max_steps) if schedule.max_steps else steps
 
 
 def _endless(examples: Examples, size: int, order: np.random.Generator, steps: int) -> Iterator[Batch]:

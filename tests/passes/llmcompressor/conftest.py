@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness.contracts.artifact import Artifact, Context
 from harness.tasks import _storage
+from tests.passes.contexts import LANGUAGE, make_artifact, make_context
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def artifact(tmp_path: Path) -> Artifact:
     words = Tokenizer(models.WordLevel({"<unk>": 0, "the": 1, "of": 2, "to": 3}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path / "source")
-    return Artifact(tmp_path / "source", {"extra": {}})
+    return make_artifact(tmp_path / "source", LANGUAGE)
 
 
 @pytest.fixture
@@ -32,5 +33,5 @@ def context(tmp_path: Path) -> Context:
     data.mkdir()
     rows = np.random.default_rng(0).integers(0, 64, (8, 32))
     values, offsets = _storage.flatten([list(row) for row in rows])
-    _storage.save(data, {"task": "text-generation", "window": 32}, {"input_ids": values, "offsets": offsets})
-    return Context(0, 2, "text-generation", lambda fraction, message: None, {"calibration": data})
+    _storage.save(data, {"task": LANGUAGE, "window": 32}, {"input_ids": values, "offsets": offsets})
+    return make_context(LANGUAGE, {"calibration": data})

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import transformers
 
-from harness.contracts.artifact import Artifact, Context, ConversionError
+from harness.contracts.artifact import Artifact, ConversionError
+from tests.passes.contexts import ENCODER, make_artifact, make_context
 
 IMAGE = Path(__file__).parents[3] / "images/toolchains/optimum"
 sys.path.append(str(IMAGE))
-CONTEXT = Context(0, 2, "token-classification", lambda fraction, message: None)
+CONTEXT = make_context(ENCODER)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def artifact(tmp_path: Path) -> Artifact:
     ids = np.arange(15).reshape(3, 5)
     inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     np.savez(tmp_path / "parity.npz", **inputs, logits=source_logits(model, inputs))
-    return Artifact(tmp_path, {"format": "hf4", "precision": "fp32", "weights": ["model.safetensors"], "extra": {}})
+    return make_artifact(tmp_path, ENCODER, "hf4")
 
 
 def test_fuses_the_layers_of_an_encoder_and_keeps_its_logits(

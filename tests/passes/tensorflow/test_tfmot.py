@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from harness.contracts.artifact import Artifact, Context, ConversionError
+from tests.passes.contexts import IMAGES, make_artifact, make_context
 
 sys.path.append(str(Path(__file__).parents[3] / "images/toolchains/tensorflow"))
 
@@ -30,7 +31,7 @@ def artifact(tmp_path: Path) -> Artifact:
     ]
     tf_keras.Sequential(layers).save(tmp_path / "model.keras")
     (tmp_path / "config.json").write_text('{"num_channels": 1, "image_size": 8}', "utf-8")
-    return Artifact(tmp_path, {"format": "keras", "precision": "fp32", "weights": ["model.keras"], "passes": []})
+    return make_artifact(tmp_path, IMAGES, "keras", ("model.keras",))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
     pixels, labels = random.random((64, 1, 8, 8), np.float32), random.integers(0, 3, 64)
     np.savez(data / "data.npz", pixel_values=pixels, labels=labels)
     (data / "data.json").write_text("{}", "utf-8")
-    return Context(0, 2, "image-classification", lambda fraction, message: None, {"calibration": data})
+    return make_context(IMAGES, {"calibration": data})
 
 
 def test_clusters_leave_so_many_values_and_quantization_training_keeps_them(

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForTokenClassification
 
-from harness.contracts.artifact import Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, ConversionError, Made
+from tests.passes.contexts import ENCODER, make_artifact, make_context
 
 IMAGE = Path(__file__).parents[3] / "images/toolchains/torch"
 sys.path[:0] = [str(IMAGE)]
@@ -19,7 +20,7 @@ import palette  # noqa: E402
 from exporters import hf_clustered  # noqa: E402
 from passes import cluster  # noqa: E402
 
-CONTEXT = Context(0, 2, "token-classification", lambda fraction, message: None)
+CONTEXT = make_context(ENCODER)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def artifact(tmp_path: Path) -> Artifact:
         vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
     )
     BertForTokenClassification(config).save_pretrained(tmp_path / "source")
-    return Artifact(tmp_path / "source", {"extra": {}})
+    return make_artifact(tmp_path / "source", ENCODER)
 
 
 def clustered(artifact: Artifact, clusters: int) -> tuple[Made, Path]:
@@ -69,7 +70,8 @@ def test_the_same_seed_gives_the_same_file(artifact: Artifact) -> None:
 def test_unpacking_gives_an_ordinary_checkpoint(artifact: Artifact, tmp_path: Path) -> None:
     made, out = clustered(artifact, 16)
     (tmp_path / "unpacked").mkdir()
-    unpacked = hf_clustered.export(Artifact(out, {"extra": made.extra}), tmp_path / "unpacked", CONTEXT)
+    packed = Artifact(out, {**artifact.manifest, "extra": made.extra})
+    unpacked = hf_clustered.export(packed, tmp_path / "unpacked", CONTEXT)
     model = BertForTokenClassification.from_pretrained(tmp_path / "unpacked")
     assert len(model.bert.encoder.layer[0].output.dense.weight.unique()) == 16
     assert unpacked.extra == {}
@@ -80,4 +82,4 @@ def test_a_model_too_small_for_its_palettes_is_an_error(tmp_path: Path) -> None:
                         max_position_embeddings=8)  # fmt: skip
     BertForTokenClassification(config).save_pretrained(tmp_path / "source")
     with pytest.raises(ConversionError, match="ask for fewer"):
-        clustered(Artifact(tmp_path / "source", {"extra": {}}), 256)
+        clustered(make_artifact(tmp_path / "source", ENCODER), 256)

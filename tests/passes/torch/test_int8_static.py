@@ -12,13 +12,12 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from harness.contracts.artifact import Artifact, Context
 from harness.tasks import _storage
+from tests.passes.contexts import IMAGES, make_artifact, make_context
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
 from exporters import torch_export  # noqa: E402
 from passes import int8_static  # noqa: E402
-
-TASK = "image-classification"
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def artifact(tmp_path: Path) -> Artifact:
         num_channels=1, embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", num_labels=4
     )
     ResNetForImageClassification(config).save_pretrained(tmp_path / "source")
-    return Artifact(tmp_path / "source", {"extra": {}})
+    return make_artifact(tmp_path / "source", IMAGES)
 
 
 @pytest.fixture
@@ -36,8 +35,8 @@ def context(tmp_path: Path) -> Context:
     data = tmp_path / "train"
     data.mkdir()
     pixels = np.random.default_rng(0).random((8, 1, 32, 32), np.float32)
-    _storage.save(data, {"task": TASK}, {"pixel_values": pixels, "labels": np.arange(8) % 4})
-    return Context(0, 2, TASK, lambda fraction, message: None, {"calibration": data})
+    _storage.save(data, {"task": IMAGES}, {"pixel_values": pixels, "labels": np.arange(8) % 4})
+    return make_context(IMAGES, {"calibration": data})
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 32, 32), (3, 48, 64)])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from harness.toolchain.steps import compress
 from transformers import (
     BertConfig,
     BertForTokenClassification,
@@ -22,13 +23,13 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from harness.contracts.artifact import Context, ConversionError
+from harness.contracts.artifact import ConversionError
 from harness.tasks import _storage
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.steps import compress
+from tests.passes.contexts import AUTO_CLASSES, ENCODER, IMAGES, LANGUAGE, make_context, make_manifest
 
 IMAGE = Path(__file__).parents[3] / "images" / "toolchains" / "torch"
-BERT, CNN, LLAMA = "token-classification", "image-classification", "text-generation"
+BERT, CNN, LLAMA = ENCODER, IMAGES, LANGUAGE
 SENTENCES = 24
 
 Prune = Callable[..., tuple[Any, dict[str, Any]]]
@@ -52,14 +53,12 @@ def prune(tmp_path: Path) -> Prune:
             folder.mkdir()
         model = MODELS[task]()
         model.save_pretrained(source)
-        manifest = {"format": "hf", "precision": "fp32", "weights": ["model.safetensors"], "task": task}
-        more: Mapping[str, Any] = {"passes": [], "provenance": [], "tools": {}, "extra": {}}
-        (source / "manifest.json").write_text(json.dumps({**manifest, **more}))
+        (source / "manifest.json").write_text(json.dumps(make_manifest(task)))
         _write_data(task, data)
         spec = {"task": task, "pass": name, "parameters": parameters, "toolchain": "torch"}
-        compress(spec, out, Context(0, 1, task, lambda *_: None, {"artifact": source, "calibration": data}))
+        compress(spec, out, make_context(task, {"artifact": source, "calibration": data}, threads=1))
         written = json.loads((out / "manifest.json").read_text())
-        return load_model(out, task), written["passes"][-1]["effect"]
+        return load_model(out, AUTO_CLASSES[task]), written["passes"][-1]["effect"]
 
     return apply
 

@@ -107,8 +107,7 @@ def test_the_integer_graph_answers_like_the_trained_model(
         freeze_ranges(model)
         trained = model(**unseen).logits.numpy()
     to_integers(model)
-    file = tmp_path / "model.onnx"
-    encoder_graph.write(model, {name: tensor.numpy() for name, tensor in seen.items()}, file)
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    encoder_graph.write(model, {name: tensor.numpy() for name, tensor in seen.items()}, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in unseen.items()})
     assert np.abs(answer - trained).max() < 0.05 * np.abs(trained).max()  # a step of rounding here and there

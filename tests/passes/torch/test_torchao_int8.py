@@ -10,15 +10,15 @@ import pytest
 import torch
 from transformers import BertConfig, BertForTokenClassification, BertTokenizerFast
 
-from harness.contracts.artifact import Artifact, Context, ConversionError
+from harness.contracts.artifact import Artifact, ConversionError
 from harness.toolchain.parity import sample_inputs, source_logits
+from tests.passes.contexts import ENCODER, USES, make_artifact, make_context
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
 from passes import torchao_int8  # noqa: E402
 
-TASK = "token-classification"
-CONTEXT = Context(0, 2, TASK, lambda fraction, message: None)
+CONTEXT = make_context(ENCODER)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def artifact(tmp_path: Path) -> Artifact:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "of", "new", "water", "city", "council"]
     (tmp_path / "vocab.txt").write_text("\n".join(words), "utf-8")
     BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(source)
-    return Artifact(source, {"extra": {}})
+    return make_artifact(source, ENCODER)
 
 
 @pytest.mark.parametrize("activations", ["fp32", "int8"])
@@ -56,7 +56,7 @@ def test_it_answers_nearly_as_before(artifact: Artifact, tmp_path: Path, activat
     logits: list[Any] = []
     for folder in (artifact.path, tmp_path / "out"):
         model = BertForTokenClassification.from_pretrained(folder).eval()
-        logits.append(source_logits(model, sample_inputs(artifact.path, model.config, TASK, 2)))
+        logits.append(source_logits(model, sample_inputs(artifact.path, model.config, USES[ENCODER], 2)))
     assert 0 < abs(logits[0] - logits[1]).max() < drift * abs(logits[0]).max()
 
 

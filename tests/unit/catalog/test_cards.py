@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import ROOT, Catalog, Image, Tool, WheelSource, load_catalog
+from harness.catalog import Catalog, Image, Tool, WheelSource, load_catalog
 from harness.contracts.cards import ExporterCard, Form, PassCard
 from harness.provision.lock import sources
+
+ROOT = Path(__file__).parents[3]
 
 CATALOG = load_catalog()
 TOOLS = [*CATALOG.passes, *CATALOG.exporters]

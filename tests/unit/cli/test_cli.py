@@ -53,21 +53,21 @@ def test_a_broken_matrix_is_exit_code_2_with_its_place_and_cure(tmp_path: Path) 
     result = plan(tmp_path, GOOD.replace("runtimes:", "runtime:"))
     assert result.exit_code == 2
     assert "unknown key 'runtime'" in result.output
-    assert "cure: did you mean 'runtimes'?" in result.output
+    assert "hint: did you mean 'runtimes'?" in result.output
     assert "Traceback" not in result.output
 
 
 def test_a_missing_matrix_is_exit_code_2_with_a_cure(tmp_path: Path) -> None:
     result = harness("plan", "-m", tmp_path / "none.yaml", "--engine", "host")
     assert result.exit_code == 2
-    assert "none.yaml: No such file or directory\n  cure: name an existing file" in result.output
+    assert "none.yaml: No such file or directory\n  hint: name an existing file" in result.output
 
 
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("--only=runtime=pytorhc", "no cell has the runtime 'pytorhc'\n  cure: did you mean 'pytorch'?"),
-        ("--skip=method=orignal", "no cell has the method 'orignal'\n  cure: did you mean 'original'?"),
+        ("--only=runtime=pytorhc", "no cell has the runtime 'pytorhc'\n  hint: did you mean 'pytorch'?"),
+        ("--skip=method=orignal", "no cell has the method 'orignal'\n  hint: did you mean 'original'?"),
         ("--only=engine=docker", "'engine=docker' does not pick cells"),
         ("--only=pytorch", "write AXIS=VALUE,VALUE"),
         ("--cell=nothing", "there is no cell 'nothing'"),
@@ -110,7 +110,7 @@ def test_a_matrix_that_asks_for_more_cpus_than_there_are_is_exit_code_3(tmp_path
 def test_a_report_without_results_is_exit_code_2_with_a_cure(tmp_path: Path) -> None:
     result = harness("report", "--out", tmp_path)
     assert result.exit_code == 2
-    assert "does not exist\n  cure: measure something first" in result.output
+    assert "does not exist\n  hint: measure something first" in result.output
 
 
 def test_init_writes_a_matrix_that_can_be_planned(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_every_duplicate_is_told_at_once() -> None:
 def test_a_file_without_content_is_told_where_to_start(text: str) -> None:
     message = told(text)
     assert message.startswith("m.yaml:1:1: the file is empty\n")
-    assert message.endswith("cure: start from `harness init`")
+    assert message.endswith("hint: start from `harness init`")
 
 
 def test_a_tab_is_named_as_the_cause() -> None:

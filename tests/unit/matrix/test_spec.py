@@ -197,5 +197,5 @@ def test_a_file_that_is_not_text_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_place_of_the_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Is a directory"):
+    with pytest.raises(UsageError, match="a folder"):
         load.load(tmp_path, CATALOG)

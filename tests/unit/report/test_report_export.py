@@ -179,10 +179,10 @@ def test_two_commas_are_no_quote() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"models": ["minilm-nre"]}, "no cell has the model 'minilm-nre'\n  cure: did you mean 'minilm-ner'?"),
-        ({"models": ["x"]}, "cure: expected one of: smollm2-135m, minilm-ner, digits-cnn"),
-        ({"columns": ["cpu-ms"]}, "latex has no column 'cpu-ms'\n  cure: did you mean 'cpu_ms'?"),
-        ({"columns": ["?"]}, "cure: expected one of: model, method, runtime, device, workload, weights"),
+        ({"models": ["minilm-nre"]}, "no cell has the model 'minilm-nre'\n  hint: did you mean 'minilm-ner'?"),
+        ({"models": ["x"]}, "hint: expected one of: smollm2-135m, minilm-ner, digits-cnn"),
+        ({"columns": ["cpu-ms"]}, "latex has no column 'cpu-ms'\n  hint: did you mean 'cpu_ms'?"),
+        ({"columns": ["?"]}, "hint: expected one of: model, method, runtime, device, workload, weights"),
     ],
 )
 def test_what_there_is_not_is_told_with_what_there_is(wrong: dict[str, list[str]], told: str) -> None:
@@ -222,7 +222,7 @@ def test_the_command_writes_into_a_file(tmp_path: Path) -> None:
 def test_the_command_tells_a_wrong_column_in_one_message(tmp_path: Path) -> None:
     done = harness(results(), tmp_path, "--columns", "qualty")
     assert done.exit_code == 2
-    assert "error: markdown has no column 'qualty'\n  cure: did you mean 'quality'?" in done.output
+    assert "error: markdown has no column 'qualty'\n  hint: did you mean 'quality'?" in done.output
 
 
 def test_the_command_tells_where_there_are_no_results(tmp_path: Path) -> None:

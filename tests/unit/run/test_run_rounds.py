@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines import Job, Outcome
+from harness.engines.contract import Job, Outcome
 from tests.in_process import CELLS, ROUNDS, Behaviour, InProcess, execute, kinds, say, succeed
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.catalog import Image
-from harness.engines import Environment, Job, Outcome
+from harness.engines.contract import Built, Job, Outcome, Place, Say
 from harness.results import Status
 from harness.run.interrupt import Interrupted, Interrupts
-from harness.run.progress import Plain
-from harness.run.stages import Run
-from harness.run.store import Store
-from tests.in_process import CATALOG, CELLS, ROUNDS, Behaviour, InProcess, end, execute, kinds, plan, say, succeed
+from tests.in_process import CELLS, ROUNDS, Behaviour, InProcess, end, execute, kinds, pass_over, say, succeed
 
 
 @pytest.fixture
@@ -88,8 +83,7 @@ def test_without_a_reference_the_others_are_evaluated_all_the_same(work: Path) -
     given: dict[str, bool] = {}
 
     def note(job: Job) -> Outcome:
-        key = json.loads((job.step / "step.json").read_text())["spec"]["key"]
-        given[key] = "reference" in job.inputs
+        given[job.key] = "reference" in job.inputs
         return succeed(job)
 
     behaviours: dict[str, Behaviour] = {f"evaluate-{name}": note for name in CELLS}
@@ -140,7 +134,7 @@ def test_ctrl_c_ends_the_run_after_the_step_that_runs(work: Path) -> None:
         return succeed(job)
 
     engine.behaviours = {"measure-b-0": interrupt}
-    run = Run(plan(), CATALOG, engine, Store(work), Plain(), work, interrupts)
+    run = pass_over(work, engine, interrupts)
     with interrupts, pytest.raises(Interrupted):
         run.execute()
     assert engine.ran[-1] == "measure-b-0"
@@ -159,7 +153,7 @@ def test_ctrl_c_lets_all_steps_end_that_run_side_by_side(work: Path) -> None:
         return succeed(job)
 
     engine.behaviours = {"artifact-a": interrupt, "artifact-b": interrupt}
-    run = Run(plan(), CATALOG, engine, Store(work), Plain(), work, interrupts)
+    run = pass_over(work, engine, interrupts)
     with interrupts, pytest.raises(Interrupted):
         run.execute()
     assert set(engine.ran) == {"data", "artifact-a", "artifact-b"}
@@ -172,10 +166,10 @@ def test_an_image_is_built_while_steps_of_another_run(work: Path) -> None:
 
     @dataclass
     class Slow(InProcess):
-        def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+        def ensure(self, image: Image, place: Place, say: Say) -> Built:
             if image.kind == "runtimes":
                 both.wait()
-            return super().ensure(image, say)
+            return super().ensure(image, place, say)
 
     def meet(job: Job) -> Outcome:
         both.wait()

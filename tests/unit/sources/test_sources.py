@@ -336,3 +336,74 @@ def write_wheel(folder: Path, files: dict[str, str]) -> Path:
         for name, text in {**files, **info}.items():
             archive.writestr(name, text)
     return wheel
+
+
+def test_a_link_out_of_the_folder_is_refused_and_one_inside_is_followed(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "model" / "inside.json").symlink_to("config.json")
+    fetch(parse("path:model"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    assert (tmp_path / "out" / "inside.json").read_text() == "{}"
+
+    (tmp_path / "model" / "vocab.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(SourceError, match=r"vocab\.txt is a link out of the folder"):
+        fetch(parse("path:model"), tmp_path / "again", base=tmp_path, cache=tmp_path, say=print)
+    assert "secret" not in [file.read_text() for file in tmp_path.rglob("again/*")]
+
+
+def test_a_snapshot_of_a_hubs_cache_keeps_its_links(tmp_path: Path) -> None:
+    (tmp_path / "models--a--b").mkdir()
+    write_model(tmp_path / "models--a--b" / "blobs")
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    facts = fetch(parse(f"path:{snapshot}"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    assert facts["files"] == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "broken link", "not UTF-8"])
+def test_what_is_no_plain_file_is_refused(kind: str, tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "model" / "weights.bin")
+    elif kind == "broken link":
+        (tmp_path / "model" / "gone.json").symlink_to("nowhere.json")
+    else:
+        (tmp_path / "model" / os.fsdecode(b"\xff.json")).write_text("{}")
+    with pytest.raises(SourceError):
+        fingerprint(parse("path:model"), tmp_path)
+
+
+def test_a_source_larger_than_the_limit_is_told_before_it_is_read(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    with (tmp_path / "model" / "huge.safetensors").open("wb") as file:
+        file.truncate(3 * 2**40)  # sparse: nothing on the disk
+    with pytest.raises(SourceError, match=r"3,298\.5 GB") as caught:
+        fingerprint(parse("path:model"), tmp_path)
+    assert "limits" in str(caught.value.cure)
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "x" * 5000, "a/" * 3000])
+def test_a_path_that_cannot_be_is_one_line(path: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        fingerprint(parse(f"path:{path}"), tmp_path)
+    assert "\n" not in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b'{"a": 1}',
+        b'{"a": {"shape": [1]}}',
+        b'{"a": {"dtype": "F32", "shape": [-1]}}',
+        b'{"a": {"dtype": "F32", "shape": "x"}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_broken_safetensors_header_is_told(header: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(SourceError, match="not a safetensors file"):
+        describe_model(tmp_path)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
-from harness.contracts.cards import ExporterCard, Form
-from harness.tasks.image_classification import Preprocessing
-from harness.toolchain.checkpoint import load_model
+from harness.contracts.cards import ExporterCard, Form, Use
+from harness.toolchain.checkpoint import image_shape, load_model
 from harness.toolchain.parity import Array, require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -37,9 +36,9 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     """
     import litert_torch
 
-    model = load_model(source.path, context.task)
-    samples = _samples(source.path, model, context.task)
-    wrapped = _wrapped(model, context.task).eval()
+    model = load_model(source.path, context.auto_class)
+    samples = _samples(source.path, model, context.use)
+    wrapped = _wrapped(model, context.use).eval()
     converter: Any = litert_torch
     for name, sample in samples.items():
         converter = converter.signature(name, wrapped, sample_kwargs=sample)
@@ -51,20 +50,19 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     if len(samples) > 1 and stored > 1.5 * weights:
         raise ConversionError(f"the signatures do not share their weights: {weights} bytes became {stored}")
-    difference = max(_differences(source.path, model, context.task, out / "model.tflite"))
+    difference = max(_differences(source.path, model, context.use, out / "model.tflite"))
     effect = {"max_abs_logit_difference": difference, "signatures": list(samples)}
     return Made(["model.tflite"], effect=effect, extra={"signatures": list(samples)})
 
 
-def _samples(path: Path, model: Any, task: str) -> dict[str, dict[str, Any]]:
+def _samples(path: Path, model: Any, use: Use) -> dict[str, dict[str, Any]]:
     """What each signature is traced with, by name: batch 1, values that any model takes."""
     import inspect
 
     import torch
 
-    if task == "image-classification":
-        how = Preprocessing.of(path)
-        return {"images": {"pixel_values": torch.zeros(1, how.channels, how.image_size, how.image_size)}}
+    if use.modality == "image":
+        return {"images": {"pixel_values": torch.zeros(1, *image_shape(path))}}
     known = [name for name in TEXT if name in inspect.signature(model.forward).parameters]
     return {
         f"tokens_{length}": {name: torch.ones(1, length, dtype=torch.int32) for name in known}
@@ -81,7 +79,7 @@ def _lengths(path: Path, config: Any) -> list[int]:
     return [*(length for length in LENGTHS if length < limit), limit]
 
 
-def _wrapped(model: Any, task: str) -> Any:
+def _wrapped(model: Any, use: Use) -> Any:
     """A module that takes what the worker gives and returns ``{"logits": ...}``.
 
     The attention mask [1, tokens] becomes the additive one that attention adds to its scores, here instead of inside
@@ -103,7 +101,7 @@ def _wrapped(model: Any, task: str) -> Any:
             mask = hidden * torch.finfo(torch.float32).min
             return {"logits": self.model(**{**inputs, "attention_mask": mask}).logits}
 
-    return Images() if task == "image-classification" else Text()
+    return Images() if use.modality == "image" else Text()
 
 
 def _shorten_names(file: Path) -> None:
@@ -120,24 +118,24 @@ def _shorten_names(file: Path) -> None:
     write_model(model, str(file))
 
 
-def _differences(path: Path, model: Any, task: str, file: Path) -> list[float]:
+def _differences(path: Path, model: Any, use: Use, file: Path) -> list[float]:
     """The largest difference of the logits for each of three inputs, texts in several lengths that are padded."""
     from ai_edge_litert.interpreter import Interpreter
 
-    if task == "image-classification":
-        model.config.image_size = Preprocessing.of(path).image_size  # some configurations keep it elsewhere
+    if use.modality == "image":
+        *_, model.config.image_size = image_shape(path)  # some configurations keep it elsewhere
     interpreter = Interpreter(model_path=str(file))
     found = []
     for batch in (1, 2, 3):
-        inputs = {name: array[:1] for name, array in sample_inputs(path, model.config, task, batch).items()}
-        found.append(require_close(source_logits(model, inputs), _run(interpreter, inputs, task)))
+        inputs = {name: array[:1] for name, array in sample_inputs(path, model.config, use, batch).items()}
+        found.append(require_close(source_logits(model, inputs), _run(interpreter, inputs)))
     return found
 
 
-def _run(interpreter: Any, inputs: dict[str, Array], task: str) -> Array:
+def _run(interpreter: Any, inputs: dict[str, Array]) -> Array:
     """The logits of one row, by the shortest signature that it fits into."""
     names = interpreter.get_signature_list()
-    if task == "image-classification":
+    if "input_ids" not in inputs:
         (name,) = names
         return np.asarray(interpreter.get_signature_runner(name)(**inputs)["logits"])
     length = inputs["input_ids"].shape[1]
@@ -145,4 +143,4 @@ def _run(interpreter: Any, inputs: dict[str, Array], task: str) -> Array:
     padded = {name: np.pad(array.astype(np.int32), ((0, 0), (0, size - length))) for name, array in inputs.items()}
     runner = interpreter.get_signature_runner(name)
     logits = np.asarray(runner(**{name: padded[name] for name in names[name]["inputs"]})["logits"])
-    return logits[:, :length] if task == "token-classification" else logits
+    return logits[:, :length] if logits.ndim == 3 else logits

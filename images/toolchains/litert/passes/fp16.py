@@ -40,7 +40,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     context.progress(0.1, "rounding")
     work.quantize().export_model(str(after))
     context.progress(0.8, "verifying")
-    return Made(["model.tflite"], effect=_effect(before, after), extra=dict(source.manifest["extra"]))
+    return Made(["model.tflite"], effect=_effect(before, after), extra=dict(source.manifest.extra))
 
 
 def _effect(before: Path, after: Path) -> dict[str, Any]:

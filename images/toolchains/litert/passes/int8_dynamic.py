@@ -34,4 +34,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     context.progress(0.1, "quantizing")
     work.quantize().export_model(str(after))
     context.progress(0.8, "verifying")
-    return Made(["model.tflite"], effect=quantized(before, after), extra=dict(source.manifest["extra"]))
+    return Made(["model.tflite"], effect=quantized(before, after), extra=dict(source.manifest.extra))

@@ -48,7 +48,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     work.quantize(ranges).export_model(str(after))
     context.progress(0.8, "verifying")
     effect = {"examples": len(next(iter(rows.values()))), **quantized(before, after)}
-    return Made(["model.tflite"], effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(["model.tflite"], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _examples(file: Path, context: Context, wanted: int) -> dict[str, list[dict[str, Any]]]:

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ggml import WEIGHTS
+
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import load_model
@@ -23,7 +25,6 @@ CARD = ExporterCard(
     modalities=("text",),
 )
 
-WEIGHTS = "model.gguf"
 TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 #: Largest difference of two logits, relative to the largest: llama.cpp rounds activations to the type of the weights.
@@ -43,8 +44,8 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     _convert(source.path, out / WEIGHTS, TYPES[precision])
     context.progress(0.6, "comparing")
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    ids = sample_inputs(source.path, config, context.task, batch=3)["input_ids"]
-    expected = source_logits(load_model(source.path, context.task).float(), {"input_ids": ids})
+    ids = sample_inputs(source.path, config, context.use, batch=3)["input_ids"]
+    expected = source_logits(load_model(source.path, context.auto_class).float(), {"input_ids": ids})
     difference = require_close(expected, _logits(out / WEIGHTS, ids, context.threads), TOLERANCES[precision])
     return Made([WEIGHTS], effect={"max_abs_logit_difference": difference, "tensors_by_type": _types(out / WEIGHTS)})
 

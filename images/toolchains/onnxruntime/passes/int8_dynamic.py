@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, PassCard
+from harness.toolchain.onnx_files import GRAPH, size, written
 
 CARD = PassCard(
     name="int8-dynamic",
@@ -28,13 +29,13 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    model = onnx.load(source.path / "model.onnx")
+    model = onnx.load(source.path / GRAPH)
     # Shapes as the exporter wrote them; ONNX's own inference contradicts some of them at fused operators.
     del model.graph.value_info[:]
     context.progress(0.1, "quantizing")
     quantize_dynamic(
         model,
-        out / "model.onnx",
+        out / GRAPH,
         op_types_to_quantize=["MatMul", "Gemm"],
         per_channel=True,
         weight_type=QuantType.QInt8,
@@ -44,8 +45,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
     )
     context.progress(0.9, "verifying")
-    names = [name for name in ("model.onnx", "model.onnx.data") if (out / name).exists()]
-    return Made(names, effect=_effect(source.path, out, names), extra=dict(source.manifest["extra"]))
+    return Made(written(out), effect=_effect(source.path, out), extra=dict(source.manifest.extra))
 
 
 def _shared(graph: Any) -> list[str]:
@@ -56,14 +56,14 @@ def _shared(graph: Any) -> list[str]:
     return [node.name for node in products if node.input[1] in constants and readers[node.input[1]] > 1]
 
 
-def _effect(before: Path, after: Path, names: list[str]) -> dict[str, Any]:
+def _effect(before: Path, after: Path) -> dict[str, Any]:
     """What was quantized, counted in the written graph; raises ConversionError where nothing was."""
     import numpy as np
     import onnx
     from onnx.numpy_helper import to_array
 
-    original = {tensor.name: tensor for tensor in onnx.load(before / "model.onnx").graph.initializer}
-    written = {tensor.name: tensor for tensor in onnx.load(after / "model.onnx").graph.initializer}
+    original = {tensor.name: tensor for tensor in onnx.load(before / GRAPH).graph.initializer}
+    written = {tensor.name: tensor for tensor in onnx.load(after / GRAPH).graph.initializer}
     quantized = {
         name: file for name in original for file in (name, f"{name}_Transposed") if f"{file}_quantized" in written
     }
@@ -76,10 +76,9 @@ def _effect(before: Path, after: Path, names: list[str]) -> dict[str, Any]:
         change = np.abs(rounded - (weight if file == name else weight.T))  # a Gemm's matrix may come out transposed
         largest_change, count = max(largest_change, float(change.max())), count + weight.size
     weights = sum(int(np.prod(tensor.dims)) for tensor in original.values())
-    size = sum((after / name).stat().st_size for name in names)
     return {
         "tensors_changed": len(quantized),
         "share_of_weights_quantized": round(count / weights, 4),
-        "bits_per_weight": round(8 * size / weights, 3),
+        "bits_per_weight": round(8 * size(after) / weights, 3),
         "max_abs_weight_change": largest_change,
     }

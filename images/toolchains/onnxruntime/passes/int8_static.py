@@ -10,6 +10,7 @@ from typing import Any
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
 from harness.toolchain.data import calibration_rows
+from harness.toolchain.onnx_files import GRAPH, size, written
 
 CARD = PassCard(
     name="int8-static",
@@ -49,7 +50,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    model = onnx.load(source.path / "model.onnx")
+    model = onnx.load(source.path / GRAPH)
     # The calibrator needs the types of all values; of their shapes ONNX's own inference contradicts some at fused operators.
     for value in model.graph.value_info:
         value.type.tensor_type.ClearField("shape")
@@ -59,7 +60,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     context.progress(0.1, f"calibrating on {len(batches)} rows")
     quantize_static(
         model,
-        out / "model.onnx",
+        out / GRAPH,
         _Reader(batches, model.graph),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=["Conv", *PRODUCTS],
@@ -77,9 +78,8 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         },
     )
     context.progress(0.9, "verifying")
-    names = [name for name in ("model.onnx", "model.onnx.data") if (out / name).exists()]
-    effect = {"examples": len(batches), **_effect(before, len(chosen), out, names)}
-    return Made(names, effect=effect, extra=dict(source.manifest["extra"]))
+    effect = {"examples": len(batches), **_effect(before, len(chosen), out)}
+    return Made(written(out), effect=effect, extra=dict(source.manifest.extra))
 
 
 class _Reader:
@@ -108,13 +108,13 @@ def _chosen(graph: Any) -> list[str]:
     return alone
 
 
-def _effect(before: Mapping[str, tuple[int, ...]], chosen: int, out: Path, names: list[str]) -> dict[str, Any]:
+def _effect(before: Mapping[str, tuple[int, ...]], chosen: int, out: Path) -> dict[str, Any]:
     """What was quantized, counted in the written graph; raises ConversionError unless weight and activation of all were."""
     import math
 
     import onnx
 
-    graph = onnx.load(out / "model.onnx", load_external_data=False).graph
+    graph = onnx.load(out / GRAPH, load_external_data=False).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     origin = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     weighted = [node for node in graph.node if node.op_type in ("Conv", *PRODUCTS)]
@@ -129,5 +129,5 @@ def _effect(before: Mapping[str, tuple[int, ...]], chosen: int, out: Path, names
         "tensors_quantized": len(quantized),
         "activations_quantized": len({origin[node.input[0]] for node in whole}),
         "share_of_weights_quantized": round(sum(math.prod(tensor.dims) for tensor in quantized) / weights, 4),
-        "bits_per_weight": round(8 * sum((out / name).stat().st_size for name in names) / weights, 3),
+        "bits_per_weight": round(8 * size(out) / weights, 3),
     }

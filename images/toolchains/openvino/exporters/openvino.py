@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +36,14 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     [positions among the new tokens that get logits] and ``beam_idx`` [batch] (which row's cache each row goes on with).
     Raises ConversionError where the logits differ from the checkpoint's by more than rounding, cached steps included.
     """
-    # OpenVINO reports its use over the network as soon as it is imported; without this optional package it does not.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    import openvino
     from transformers import AutoConfig
+    from weights import library
 
+    openvino = library()
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    model = load_model(source.path, context.task).float()  # exact: 16 bits fit into 32
-    seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
-    generates = context.task == "text-generation"
+    model = load_model(source.path, context.auto_class).float()  # exact: 16 bits fit into 32
+    seen, unseen = (sample_inputs(source.path, config, context.use, batch) for batch in (2, 3))
+    generates = context.use.call == "generate"
     context.progress(0.1, "tracing")
     graph = _trace(model, seen, generates)
     context.progress(0.7, "writing")

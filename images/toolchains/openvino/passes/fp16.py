@@ -33,12 +33,12 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     context.progress(0.8, "verifying")
     constants = [n for n in openvino.Core().read_model(out / "model.xml").get_ops() if n.get_type_name() == "Constant"]
     kinds = [node.get_element_type().get_type_name() for node in constants]
-    weights = list(source.manifest["weights"])
+    weights = list(source.manifest.weights)
     before, after = (sum((folder / name).stat().st_size for name in weights) for folder in (source.path, out))
     effect = {"tensors_changed": kinds.count("f16"), "bits_per_weight": round(32 * after / before, 3)}
     if not effect["tensors_changed"]:
         raise ConversionError("the graph has no fp32 constant to cast")
-    return Made(weights, effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(weights, effect=effect, extra=dict(source.manifest.extra))
 
 
 def _require_range(graph: Any) -> None:

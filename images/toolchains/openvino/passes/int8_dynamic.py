@@ -38,4 +38,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     effect = write(compressed, source, out, before)
     if not effect["tensors_changed"]:
         raise ConversionError("the graph has no matrix to quantize")
-    return Made(list(source.manifest["weights"]), effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(list(source.manifest.weights), effect=effect, extra=dict(source.manifest.extra))

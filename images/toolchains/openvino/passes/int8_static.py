@@ -49,7 +49,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import nncf
 
     rows = feeds(graph, context, parameters["examples"])
-    encoder = context.task != "image-classification"
+    encoder = context.use.modality != "image"
     alpha = nncf.AdvancedSmoothQuantParameters(matmul=parameters["smooth_quant"])
     context.progress(0.1, f"calibrating on {len(rows)} rows")
     quantized = nncf.quantize(
@@ -63,4 +63,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     )
     context.progress(0.9, "verifying")
     effect = {"examples": len(rows), **write_quantized(quantized, source, out)}
-    return Made(list(source.manifest["weights"]), effect=effect, extra=dict(source.manifest["extra"]))
+    return Made(list(source.manifest.weights), effect=effect, extra=dict(source.manifest.extra))

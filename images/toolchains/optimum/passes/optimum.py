@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
-from harness.tasks import Array
+from harness.toolchain.onnx_files import GRAPH, Session, save
+from harness.toolchain.parity import Array, require_close
 
 CARD = PassCard(
     name="optimum",
@@ -39,26 +40,27 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     kind, or where the logits differ by more than rounding, unless O3 was asked to approximate.
     """
     import onnx
+    import transformers
     from optimum.exporters.onnx import main_export
-    from parity4 import graph_logits, reference, require_parity
+    from optimum.exporters.tasks import TasksManager
+    from parity4 import reference, require_parity
 
-    from harness.toolchain.parity import require_close
-
-    difference = require_parity(source, context.task)
+    difference = require_parity(source, context.auto_class)
     level = _level(source, parameters["level"])
     with TemporaryDirectory(dir=out) as scratch:
         context.progress(0.2, "exporting")
         folder = Path(scratch, "exported")
-        main_export(str(source.path), folder, task=context.task, local_files_only=True, do_validation=False)
-        exported = onnx.load(folder / "model.onnx")
+        task = TasksManager.infer_task_from_model(getattr(transformers, context.auto_class))  # Optimum's word
+        main_export(str(source.path), folder, task=task, local_files_only=True, do_validation=False)
+        exported = onnx.load(folder / GRAPH)
         if level != "none":
             context.progress(0.5, f"fusing by {level}")
             folder = _fused(folder, level)
-        made = onnx.load(folder / "model.onnx")
-    onnx.save(made, out / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+        made = onnx.load(folder / GRAPH)
+    files = save(made, out)
     context.progress(0.9, "comparing")
     inputs, expected = reference(source)
-    logits = graph_logits(out / "model.onnx", inputs)
+    logits = Session(out).logits(inputs)
     if level != "O3":
         require_close(expected, logits)
     effect = {
@@ -67,7 +69,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         **_graph_effect(exported, made),
         **_logit_effect(expected, logits),
     }
-    return Made([name for name in ("model.onnx", "model.onnx.data") if (out / name).exists()], effect=effect)
+    return Made(files, effect=effect)
 
 
 def _level(source: Artifact, wanted: str) -> str:

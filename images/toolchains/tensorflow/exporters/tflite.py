@@ -36,6 +36,6 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     context.progress(0.8, "comparing")
     differences = [
         require_close(np.asarray(model(pixels, training=False)), run(out / GRAPH, pixels))
-        for pixels in samples(source, context.task)
+        for pixels in samples(source, context.use)
     ]
     return Made([GRAPH], effect={"max_abs_logit_difference": max(differences)})

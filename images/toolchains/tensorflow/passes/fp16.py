@@ -37,5 +37,5 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     (out / GRAPH).write_bytes(work.convert())
     context.progress(0.8, "verifying")
     return Made(
-        [GRAPH], effect=effect(out / GRAPH, np.float16, model, samples(source, context.task), model.count_params())
+        [GRAPH], effect=effect(out / GRAPH, np.float16, model, samples(source, context.use), model.count_params())
     )

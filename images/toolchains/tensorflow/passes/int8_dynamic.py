@@ -43,6 +43,4 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     work.optimizations = [tf.lite.Optimize.DEFAULT]
     (out / GRAPH).write_bytes(work.convert())
     context.progress(0.8, "verifying")
-    return Made(
-        [GRAPH], effect=effect(out / GRAPH, np.int8, model, samples(source, context.task), model.count_params())
-    )
+    return Made([GRAPH], effect=effect(out / GRAPH, np.int8, model, samples(source, context.use), model.count_params()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 from harness.contracts.artifact import Artifact, Context, Made
@@ -22,5 +21,7 @@ CARD = ExporterCard(
 
 def export(source: Artifact, out: Path, context: Context) -> Made:
     """Build; raises ConversionError where TensorRT cannot."""
-    made: Made = import_module("engine").build_engine(import_module("tensorrt_bindings"), source, out, context)
-    return made
+    import tensorrt_bindings
+    from engine import build_engine
+
+    return build_engine(tensorrt_bindings, source, out, context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 from harness.contracts.artifact import Artifact, Context, Made
@@ -25,5 +24,7 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
 
     Not for the GPU at hand: this step runs without one, and what it makes is kept for any machine.
     """
-    made: Made = import_module("engine").build_engine(import_module("tensorrt_rtx_bindings"), source, out, context)
-    return made
+    import tensorrt_rtx_bindings
+    from engine import build_engine
+
+    return build_engine(tensorrt_rtx_bindings, source, out, context)

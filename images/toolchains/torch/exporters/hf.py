@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
+from harness.toolchain.checkpoint import WEIGHTS, load_model
 
 CARD = ExporterCard(
     name="hf",
@@ -28,41 +29,40 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     Raises ConversionError where the saved checkpoint does not give back the same logits.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
     (file,) = source.weights
     context.progress(0.0, "reading the GGUF file")
     location: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(source.path, **location)
-    read = AutoModelForCausalLM.from_pretrained(source.path, dtype=torch.float32, **location).eval()
+    auto = getattr(transformers, context.auto_class)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, **location)
+    read = auto.from_pretrained(source.path, dtype=torch.float32, **location).eval()
     context.progress(0.5, "writing the checkpoint")
     config = deepcopy(read.config)
     del config.quantization_config  # "gguf": no longer true of the checkpoint, and other tools refuse it
-    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    fresh = auto.from_config(config, dtype=torch.float32)
     fresh.load_state_dict(read.state_dict())
     fresh.tie_weights()
     fresh.save_pretrained(out, max_shard_size="1TB")  # one file, whatever the size
     tokenizer.save_pretrained(out)
     context.progress(0.8, "comparing")
-    difference = _difference(read, out, tokenizer)
+    difference = _difference(read, load_model(out, context.auto_class), tokenizer)
     if difference > 0:
         raise ConversionError(f"the saved checkpoint differs from the GGUF file: logits by up to {difference:.2g}")
     kinds = ", ".join(f"{name} ({count} tensors)" for name, count in _types(file).most_common())
     return Made(
-        weights=["model.safetensors"],
+        weights=[WEIGHTS],
         effect={"max_abs_logit_difference": difference},
         provenance=[f"weights dequantized from GGUF: {kinds}"],
     )
 
 
-def _difference(read: Any, saved: Path, tokenizer: Any) -> float:
+def _difference(read: Any, saved: Any, tokenizer: Any) -> float:
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(saved, local_files_only=True).eval()
     tokens = tokenizer("The council met on Tuesday to discuss the new water supply.", return_tensors="pt")["input_ids"]
     with torch.inference_mode():
-        return float((read(tokens).logits - model(tokens).logits).abs().max())
+        return float((read(tokens).logits - saved(tokens).logits).abs().max())
 
 
 def _types(file: Path) -> Counter[str]:

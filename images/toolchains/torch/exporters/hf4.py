@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
-from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
+from harness.toolchain.checkpoint import INDEX, copy_companions, load_model
 from harness.toolchain.parity import sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -38,13 +38,14 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     Raises ConversionError where the rotary positions are scaled: transformers 4 keeps that under other names.
     """
     context.progress(0.1, "computing reference logits")
-    model = load_model(source.path, context.task)
-    inputs = sample_inputs(source.path, model.config, context.task, batch=3)
+    model = load_model(source.path, context.auto_class)
+    inputs = sample_inputs(source.path, model.config, context.use, batch=3)
     np.savez(out / PARITY, allow_pickle=False, **inputs, logits=source_logits(model, inputs))
     copy_companions(source, out)
-    shutil.copyfile(source.path / WEIGHTS, out / WEIGHTS)
+    for file in (*source.weights, *source.path.glob(f"*{INDEX}")):
+        shutil.copyfile(file, out / file.name)
     rewritten = [*_rewrite(out / "config.json", _configuration), *_rewrite(out / "tokenizer_config.json", _tokenizer)]
-    return Made([WEIGHTS], effect={"keys_rewritten": ", ".join(rewritten) or "none"})
+    return Made([file.name for file in source.weights], effect={"keys_rewritten": ", ".join(rewritten) or "none"})
 
 
 def _rewrite(file: Path, change: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, Made
 from harness.contracts.cards import ExporterCard, Form
-from harness.toolchain.checkpoint import WEIGHTS, copy_companions
+from harness.toolchain.checkpoint import WEIGHTS, copy_companions, tensors
 
 CARD = ExporterCard(
     name="hf-clustered",
@@ -21,10 +21,10 @@ CARD = ExporterCard(
 def export(source: Artifact, out: Path, context: Context) -> Made:
     """Look every index up. The numbers are those that the PyTorch runtime computes with: none is rounded."""
     import palette
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    extra: dict[str, Any] = dict(source.manifest["extra"])
-    weights = palette.restored(load_file(source.path / WEIGHTS), extra)
+    extra: dict[str, Any] = dict(source.manifest.extra)
+    weights = palette.restored(tensors(source), extra)
     copy_companions(source, out)
     save_file(weights, out / WEIGHTS, {"format": "pt"})
     distinct = max(len(weights[name].unique()) for name in extra["clustered"])

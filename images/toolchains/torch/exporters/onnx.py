@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.contracts.artifact import Artifact, Context, Made
 from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import load_model
+from harness.toolchain.onnx_files import written
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -30,15 +31,14 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     context.progress(0.1, "exporting")
-    if context.task == "text-generation":
+    if context.use.call == "generate":
         extra = build(source.path, out)
     else:
-        encoder_graph.write(model, sample_inputs(source.path, config, context.task, batch=2), out / "model.onnx")
+        encoder_graph.write(model, sample_inputs(source.path, config, context.use, batch=2), out)
         extra = {}
     context.progress(0.8, "comparing")
-    unseen = sample_inputs(source.path, config, context.task, batch=3)
+    unseen = sample_inputs(source.path, config, context.use, batch=3)
     difference = require_close(source_logits(model, unseen), run(out, unseen, extra))
-    weights = [file.name for file in (out / "model.onnx", out / "model.onnx.data") if file.exists()]
-    return Made(weights, effect={"max_abs_logit_difference": difference}, extra=extra)
+    return Made(written(out), effect={"max_abs_logit_difference": difference}, extra=extra)

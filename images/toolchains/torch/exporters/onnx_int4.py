@@ -13,6 +13,7 @@ from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import WEIGHTS, copy_companions, load_model
 from harness.toolchain.grouped import FORM, Grouped, read
+from harness.toolchain.onnx_files import GRAPH, save
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -43,27 +44,28 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     from decoder_graph import build, run
     from transformers import AutoConfig
 
-    layers, others = read(source.path / WEIGHTS)
+    (file,) = source.weights
+    layers, others = read(file)
     with TemporaryDirectory(dir=out) as scratch:
         expanded = Path(scratch, "checkpoint")
         _write_expanded(source, expanded, layers, others)
         context.progress(0.1, "building the graph")
         extra = build(expanded, Path(scratch))
-        graph = onnx.load(Path(scratch, "model.onnx"))
-        model = load_model(expanded, context.task)
+        graph = onnx.load(Path(scratch, GRAPH))
+        model = load_model(expanded, context.auto_class)
         config = AutoConfig.from_pretrained(expanded, local_files_only=True)
-        inputs = sample_inputs(expanded, config, context.task, batch=3)
+        inputs = sample_inputs(expanded, config, context.use, batch=3)
         expected = source_logits(model, inputs)
     context.progress(0.6, "packing")
     replaced = _replace(graph.graph, layers)
     _save(graph, out, EXACT)
     context.progress(0.8, "comparing")
     difference = require_close(expected, run(out, inputs, extra))
-    _save(graph, out, FAST)
+    files = _save(graph, out, FAST)
     by_activations = float(abs(expected - run(out, inputs, extra)).max())
     effect = {"products_in_int4": replaced, "max_abs_logit_difference": difference}
     effect["max_abs_logit_difference_with_int8_activations"] = by_activations
-    return Made(["model.onnx", "model.onnx.data"], effect, extra=extra)
+    return Made(files, effect, extra=extra)
 
 
 def _write_expanded(source: Artifact, folder: Path, layers: Mapping[str, Grouped], others: Mapping[str, Any]) -> None:
@@ -142,8 +144,8 @@ def _pairs(codes: Any) -> Any:
     return codes[:, ::2] | codes[:, 1::2] << 4
 
 
-def _save(model: Any, out: Path, accuracy: int) -> None:
-    """Write ``model.onnx`` and its weights beside it, with activations as ``accuracy`` says."""
+def _save(model: Any, out: Path, accuracy: int) -> list[str]:
+    """Write the graph and its weights with activations as ``accuracy`` says; returns the names of the files."""
     import onnx
 
     for node in model.graph.node:
@@ -151,7 +153,6 @@ def _save(model: Any, out: Path, accuracy: int) -> None:
             for attribute in node.attribute:
                 if attribute.name == "accuracy_level":
                     attribute.i = accuracy
-    (out / "model.onnx.data").unlink(missing_ok=True)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)  # saving moves the weights out of what is saved
-    onnx.save(copy, out / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+    return save(copy, out)

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
-from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions
+from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, tensors
 
 CARD = PassCard(
     name="cluster",
@@ -38,11 +38,11 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from safetensors.torch import load_file, save_file
 
     clusters = parameters["clusters"]
-    tensors = load_file(source.path / WEIGHTS)
-    stored, weights = dict(tensors), sum(tensor.numel() for tensor in tensors.values())
+    before = tensors(source)
+    stored, weights = dict(before), sum(tensor.numel() for tensor in before.values())
     chosen = [
         name
-        for name, tensor in tensors.items()
+        for name, tensor in before.items()
         if tensor.dim() > 1 and tensor.dtype == torch.float32 and tensor.numel() >= _WORTH * clusters
     ]
     if not chosen:
@@ -52,13 +52,13 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     bits = palette.index_bits(clusters)
     for at, name in enumerate(chosen):
         context.progress(at / len(chosen), name)
-        centroids, indices = palette.cluster(tensors[name].flatten().numpy(), clusters, context.seed)
+        centroids, indices = palette.cluster(before[name].flatten().numpy(), clusters, context.seed)
         del stored[name]
         stored[f"{name}.centroids"] = torch.from_numpy(centroids)
         stored[f"{name}.indices"] = torch.from_numpy(palette.pack(indices, bits))
     copy_companions(source, out)
     save_file(stored, out / WEIGHTS, {"format": "pt"})
-    extra = {"clustered": {name: list(tensors[name].shape) for name in chosen}, "index_bits": bits}
+    extra = {"clustered": {name: list(before[name].shape) for name in chosen}, "index_bits": bits}
     written = palette.restored(load_file(out / WEIGHTS), extra)
     effect = {
         "tensors_clustered": len(chosen),
@@ -67,6 +67,6 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         ),
         "max_distinct_values_per_tensor": max(len(written[name].unique()) for name in chosen),
         "bits_per_weight": bits_per_weight(out / WEIGHTS, weights),
-        "max_abs_weight_change": max(float((written[name] - tensors[name]).abs().max()) for name in chosen),
+        "max_abs_weight_change": max(float((written[name] - before[name]).abs().max()) for name in chosen),
     }
-    return Made([WEIGHTS], effect=effect, extra={**source.manifest["extra"], **extra})
+    return Made([WEIGHTS], effect=effect, extra={**source.manifest.extra, **extra})

@@ -40,7 +40,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from pruning import rebuilt, recover, recovery_effect, removed, save
     from training import Examples
 
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     _, layers = stack(model)
     if parameters["layers"] >= len(layers):
         raise ConversionError(f"the model has {len(layers)} layers: drop {len(layers) - 1} at most")
@@ -53,12 +53,12 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     trained = recover(smaller, Examples.of(context), parameters, context, (0.2, 0.95))
     save(smaller, source, out)
     facts = {
-        "layers_removed": len(influence) - empty_model(out, context.task).config.num_hidden_layers,
+        "layers_removed": len(influence) - empty_model(out, context.auto_class).config.num_hidden_layers,
         "layers_dropped": ", ".join(str(at + 1) for at in dropped),  # counted from 1
         "highest_influence_dropped": round(max(influence[at] for at in dropped), 4),
     }
-    effect = {**facts, **removed(source, out, context.task), **recovery_effect(trained)}
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    effect = {**facts, **removed(source, out, context.auto_class), **recovery_effect(trained)}
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _influence(model: Any, layers: Any, examples: Any, context: Context) -> list[float]:

@@ -51,7 +51,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from distillation import TERMS, Distillation
     from students import blocks, is_transformer, narrower, shallower
     from students import parameters as count
-    from training import Examples, Recipe, finetune, freeze_embeddings
+    from training import Examples, Schedule, finetune, freeze_embeddings
 
     weights = {term: parameters[term] for term in TERMS}
     if not any(weights.values()):
@@ -59,7 +59,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
             "the student has nothing to learn from: give logits, features, attention or hard a weight"
         )
     examples = Examples.of(context)
-    teacher = load_model(source.path, context.task).requires_grad_(False)
+    teacher = load_model(source.path, context.auto_class).requires_grad_(False)
     torch.manual_seed(context.seed)
     if is_transformer(teacher):
         student, epochs, rate = shallower(teacher, parameters["student_layers"], parameters["copy_layers"]), 2, 3e-4
@@ -72,13 +72,13 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         student = narrower(teacher, parameters["student_depth"], parameters["student_width"])
         epochs, rate = 12, 3e-3
     loss = Distillation(teacher, student, weights, parameters["temperature"])
-    recipe = Recipe(parameters["epochs"] or epochs, parameters["batch"], parameters["learning_rate"] or rate)
+    schedule = Schedule(parameters["epochs"] or epochs, parameters["batch"], parameters["learning_rate"] or rate)
     groups = [{"params": [p for p in (*student.parameters(), *loss.parameters()) if p.requires_grad]}]
-    trained = finetune(student, examples, recipe, context, loss, groups=groups, span=(0.0, 0.95))
+    trained = finetune(student, examples, schedule, context, loss, groups=groups, span=(0.0, 0.95))
 
     copy_companions(source, out)
     student.save_pretrained(out)
-    written = load_model(out, context.task)
+    written = load_model(out, context.auto_class)
     effect = {
         "layers_removed": blocks(teacher) - blocks(written),
         "parameters_before": count(teacher),
@@ -88,7 +88,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         **loss.last(),
         "teacher_agreement_on_training_data": _agreement(teacher, written, examples, context),
     }
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _agreement(teacher: Any, student: Any, examples: Any, context: Context) -> float:

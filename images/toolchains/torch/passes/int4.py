@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, Made
 from harness.contracts.cards import Form, PassCard
-from harness.toolchain.checkpoint import WEIGHTS
+from harness.toolchain.checkpoint import tensors
 from harness.toolchain.grouped import FORM, PARAMETERS, Grouped, linear_layers, write
 
 CARD = PassCard(
@@ -30,16 +30,14 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
     Raises ConversionError where ``group_size`` does not divide a width.
     """
-    from safetensors.torch import load_file
-
-    tensors = load_file(source.path / WEIGHTS)
+    stored = tensors(source)
     group, symmetric = parameters["group_size"], parameters["symmetric"]
-    names = linear_layers(source, context.task, tensors, group)
+    names = linear_layers(source, context.auto_class, stored, group)
     layers: dict[str, Grouped] = {}
     for index, name in enumerate(names):
         context.progress(index / len(names), name)
-        layers[name] = rounded(tensors.pop(f"{name}.weight"), group, symmetric)
-    return write(source, out, layers, tensors, symmetric)
+        layers[name] = rounded(stored.pop(f"{name}.weight"), group, symmetric)
+    return write(source, out, layers, stored, symmetric)
 
 
 def rounded(weight: Any, group: int, symmetric: bool) -> Grouped:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, PassCard
-from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, empty_model
+from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, empty_model, tensors
 
 CARD = PassCard(
     name="int8-dynamic",
@@ -28,28 +28,28 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     [out]; the layers are named in the manifest, ``extra["quantized_linears"]``.
     """
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    tensors = load_file(source.path / WEIGHTS)
-    weights = sum(tensor.numel() for tensor in tensors.values())
-    modules = empty_model(source.path, context.task).named_modules()
+    stored = tensors(source)
+    weights = sum(tensor.numel() for tensor in stored.values())
+    modules = empty_model(source.path, context.auto_class).named_modules()
     # A tied head has no tensor of its own in the file.
-    linears = [name for name, m in modules if type(m) is torch.nn.Linear and f"{name}.weight" in tensors]
+    linears = [name for name, m in modules if type(m) is torch.nn.Linear and f"{name}.weight" in stored]
     if not linears:
         raise ConversionError("the model has no linear layer to quantize")
     quantized, largest_change = 0, 0.0
     for index, name in enumerate(linears):
         context.progress(index / len(linears), name)
-        weight = tensors[f"{name}.weight"]
+        weight = stored[f"{name}.weight"]
         observer = torch.ao.quantization.default_per_channel_weight_observer()
         observer(weight)
         scale, zero = observer.calculate_qparams()
         packed = torch.quantize_per_channel(weight, scale, zero, 0, torch.qint8)
-        tensors[f"{name}.weight"], tensors[f"{name}.weight_scale"] = packed.int_repr(), scale.float()
+        stored[f"{name}.weight"], stored[f"{name}.weight_scale"] = packed.int_repr(), scale.float()
         largest_change = max(largest_change, float((packed.dequantize() - weight).abs().max()))
         quantized += weight.numel()
     copy_companions(source, out)
-    save_file(tensors, out / WEIGHTS, {"format": "pt"})
+    save_file(stored, out / WEIGHTS, {"format": "pt"})
     effect = {
         "tensors_changed": len(linears),
         "share_of_weights_quantized": round(quantized / weights, 4),

@@ -41,10 +41,10 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    seen, unseen = (sample_inputs(source.path, config, context.task, batch) for batch in (2, 3))
-    model = logits_module(load_model(source.path, context.task), list(seen))
+    seen, unseen = (sample_inputs(source.path, config, context.use, batch) for batch in (2, 3))
+    model = logits_module(load_model(source.path, context.auto_class), list(seen))
     context.progress(0.1, "exporting")
-    prepared = _prepared(model, tensors_of(seen), convolutions=context.task == "image-classification")
+    prepared = _prepared(model, tensors_of(seen), convolutions=context.use.modality == "image")
     rows = calibration_rows(context, parameters["examples"])
     with torch.no_grad():
         for at, row in enumerate(rows):

@@ -42,7 +42,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from pruning import save
     from sparsity import effect, pattern_share, prunable, zeros
 
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     layers = prunable(model)
     before = zeros(layers)
     context.progress(0.1, f"pruning {len(layers)} layers")
@@ -54,12 +54,12 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     context.progress(0.7, "writing")
     save(model, source, out)
     context.progress(0.9, "counting zeros")
-    facts = effect(out, context.task, before)
+    facts = effect(out, context.auto_class, before)
     if pattern != "unstructured":
-        written = prunable(load_model(out, context.task))
+        written = prunable(load_model(out, context.auto_class))
         share = pattern_share({name: written[name] for name in layers}, *_counts(pattern))
         facts |= {"share_of_groups_in_pattern": round(share, 4), "tensors_left_dense": len(written) - len(layers)}
-    return Made([WEIGHTS], effect=facts, extra=dict(source.manifest["extra"]))
+    return Made([WEIGHTS], effect=facts, extra=dict(source.manifest.extra))
 
 
 def _prune(layers: Mapping[str, Any], sparsity: float, scope: str) -> None:

@@ -28,7 +28,7 @@ CARD = PassCard(
     needs_training_data=True,
 )
 
-_DEFAULTS = {"image-classification": (12.0, 1e-3)}  # epochs, learning rate
+_DEFAULTS = {"image": (12.0, 1e-3)}  # epochs, learning rate
 _OTHERS = (2.0, 1e-4)
 _MASK_EVERY = 4  # steps: ranking all scores takes as long as training on a small batch
 _WARMUP, _COOLDOWN = 0.1, 0.3  # shares of all steps before sparsity rises, and after
@@ -43,9 +43,9 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     from pruning import save
     from sparsity import effect, prunable, zeros
     from torch.nn.utils.parametrize import register_parametrization, remove_parametrizations
-    from training import Examples, Recipe, finetune, freeze_embeddings
+    from training import Examples, Schedule, finetune, freeze_embeddings
 
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     layers = prunable(model)
     before = zeros(layers)
     freeze_embeddings(model)
@@ -53,8 +53,8 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     masks = [_mask(layer.weight) for layer in layers.values()]
     for layer, mask in zip(layers.values(), masks, strict=True):
         register_parametrization(layer, "weight", mask)
-    epochs, rate = _DEFAULTS.get(context.task, _OTHERS)
-    recipe = Recipe(parameters["epochs"] or epochs, parameters["batch"], parameters["learning_rate"] or rate)
+    epochs, rate = _DEFAULTS.get(context.use.modality, _OTHERS)
+    schedule = Schedule(parameters["epochs"] or epochs, parameters["batch"], parameters["learning_rate"] or rate)
     scores = {"params": [mask.scores for mask in masks], "lr": parameters["score_learning_rate"], "weight_decay": 0.0}
 
     def tighten(done: int, steps: int) -> None:
@@ -64,13 +64,15 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
 
     groups = [{"params": weights}, scores]
     trained = finetune(
-        model, Examples.of(context), recipe, context, after_step=tighten, groups=groups, span=(0.0, 0.95)
+        model, Examples.of(context), schedule, context, after_step=tighten, groups=groups, span=(0.0, 0.95)
     )
     for layer in layers.values():
         remove_parametrizations(layer, "weight")
     save(model, source, out)
     facts = {"steps": trained.steps, "loss": round(trained.loss, 4)}
-    return Made([WEIGHTS], effect={**effect(out, context.task, before), **facts}, extra=dict(source.manifest["extra"]))
+    return Made(
+        [WEIGHTS], effect={**effect(out, context.auto_class, before), **facts}, extra=dict(source.manifest.extra)
+    )
 
 
 def scheduled(sparsity: float, done: float) -> float:

@@ -10,6 +10,7 @@ from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.data import calibration_rows
+from harness.toolchain.onnx_files import GRAPH, Session, size, written
 from harness.toolchain.parity import Array, sample_inputs, source_logits
 
 CARD = PassCard(
@@ -34,7 +35,7 @@ CARD = PassCard(
 )
 
 #: Epochs, and a learning rate of a tenth of what trained the model: rounding is made up for by small changes.
-_DEFAULTS = {"image-classification": (2.0, 1e-4)}
+_DEFAULTS = {"image": (2.0, 1e-4)}
 _OTHERS = (1.0, 2e-5)
 _COMPARED = 64  # training examples on which PyTorch and ONNX Runtime are compared
 _LEAST_AGREEMENT = 0.98
@@ -49,47 +50,43 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import encoder_graph
     import torch
     from fake_quantization import fake_quantize, fold_norms, freeze_ranges, to_integers
-    from training import Examples, Recipe, finetune, freeze_embeddings
+    from training import Examples, Schedule, finetune, freeze_embeddings
 
     examples = Examples.of(context)
-    model = load_model(source.path, context.task)
-    seen = sample_inputs(source.path, model.config, context.task, batch=2)
+    model = load_model(source.path, context.auto_class)
+    seen = sample_inputs(source.path, model.config, context.use, batch=2)
     tensors = {name: torch.from_numpy(array) for name, array in seen.items()}
     weights = sum(parameter.numel() for parameter in model.parameters())
     freeze_embeddings(model)
     norms = fold_norms(model, tensors)
     layers = fake_quantize(model, tensors)
-    epochs, rate = _DEFAULTS.get(context.task, _OTHERS)
-    recipe = Recipe(parameters["epochs"] or epochs, parameters["batch"], parameters["learning_rate"] or rate)
+    epochs, rate = _DEFAULTS.get(context.use.modality, _OTHERS)
+    schedule = Schedule(parameters["epochs"] or epochs, parameters["batch"], parameters["learning_rate"] or rate)
 
     def settle(done: int, steps: int) -> None:
         if done == round((1 - parameters["frozen_share"]) * steps):
             freeze_ranges(model)
 
-    trained = finetune(model, examples, recipe, context, after_step=settle, span=(0.05, 0.8))
+    trained = finetune(model, examples, schedule, context, after_step=settle, span=(0.05, 0.8))
     freeze_ranges(model)
     compared = calibration_rows(context, _COMPARED)  # of shapes that the export does not see
     expected = [source_logits(model, inputs) for inputs in compared]
     to_integers(model)
     context.progress(0.85, "exporting")
-    encoder_graph.write(model, seen, out / "model.onnx")
+    encoder_graph.write(model, seen, out)
     context.progress(0.95, "comparing")
-    names = [file.name for file in (out / "model.onnx", out / "model.onnx.data") if file.exists()]
     effect = {"training_steps": trained.steps, "loss": round(trained.loss, 4), "norms_folded": norms}
-    effect |= _effect(out, layers, weights, names) | _parity(out, compared, expected)
-    return Made(names, effect=effect, extra={})
+    effect |= _effect(out, layers, weights) | _parity(out, compared, expected)
+    return Made(written(out), effect=effect, extra={})
 
 
 def _parity(out: Path, compared: list[dict[str, Array]], expected: list[Array]) -> dict[str, Any]:
     """How ONNX Runtime's answers differ from the trained model's."""
     import numpy as np
-    import onnxruntime
 
-    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
-    taken = {value.name for value in session.get_inputs()}
-    agreed, differences = [], []
+    session, agreed, differences = Session(out), [], []
     for inputs, logits in zip(compared, expected, strict=True):
-        (answer,) = session.run(["logits"], {name: array for name, array in inputs.items() if name in taken})
+        answer = session.logits(inputs)
         agreed.append((answer.argmax(-1) == logits.argmax(-1)).ravel())
         differences.append(np.abs(answer - logits).ravel())
     agreement, all_differences = float(np.concatenate(agreed).mean()), np.concatenate(differences)
@@ -104,13 +101,13 @@ def _parity(out: Path, compared: list[dict[str, Array]], expected: list[Array]) 
     }
 
 
-def _effect(out: Path, layers: int, weights: int, names: list[str]) -> dict[str, Any]:
+def _effect(out: Path, layers: int, weights: int) -> dict[str, Any]:
     """What was quantized, counted in the written graph; raises ConversionError unless weight and activation of all were."""
     import math
 
     import onnx
 
-    graph = onnx.load(out / "model.onnx", load_external_data=False).graph
+    graph = onnx.load(out / GRAPH, load_external_data=False).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     origin = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     products = [node for node in graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
@@ -122,5 +119,5 @@ def _effect(out: Path, layers: int, weights: int, names: list[str]) -> dict[str,
         "tensors_quantized": len(integers),
         "activations_quantized": len({origin[node.input[0]] for node in whole}),
         "share_of_weights_quantized": round(sum(math.prod(tensor.dims) for tensor in integers) / weights, 4),
-        "bits_per_weight": round(8 * sum((out / name).stat().st_size for name in names) / weights, 3),
+        "bits_per_weight": round(8 * size(out) / weights, 3),
     }

@@ -71,8 +71,13 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     gc.collect()  # the traced graph refers to itself: it would hold the original's weights and activations while we train
     trained = recover(smaller, examples, parameters, context, (0.2, 0.95))
     save(smaller, source, out)
-    effect = {**removed(source, out, context.task), **facts, **_widths(smaller.config), **recovery_effect(trained)}
-    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest["extra"]))
+    effect = {
+        **removed(source, out, context.auto_class),
+        **facts,
+        **_widths(smaller.config),
+        **recovery_effect(trained),
+    }
+    return Made([WEIGHTS], effect=effect, extra=dict(source.manifest.extra))
 
 
 def _pruned(
@@ -83,7 +88,7 @@ def _pruned(
     from pruning import rebuilt
     from training import Examples, collate
 
-    model = load_model(source.path, context.task)
+    model = load_model(source.path, context.auto_class)
     sample = {name: tensor for name, tensor in collate(examples.items[:1]).items() if name != "labels"}
     context.progress(0.0, "tracing dependencies")
     graph = torch_pruning.DependencyGraph().build_dependency(
@@ -92,7 +97,7 @@ def _pruned(
     config, cuts = _plan(model, graph, parameters)
     macs = _macs(model, sample)
     if parameters["importance"] == "taylor":
-        few = 10 if context.task == "text-generation" else 64  # 10 as in LLM-Pruner: its examples are long
+        few = 10 if context.use.call == "generate" else 64  # 10 as in LLM-Pruner: its examples are long
         _differentiate(model, Examples.of(context, parameters["examples"] or few), context)
     _prune(model, graph, cuts, parameters["importance"])
     smaller = rebuilt(model, config)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import http.client
-import json
 import os
 import shlex
-import shutil
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter, time
@@ -20,105 +17,61 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from harness.catalog import Image
-from harness.engines import Environment, Job, Limits, Outcome
-from harness.engines.job import Running, arguments, cpu_set, hand_options, keep_log, thread_variables
+from harness.catalog.closure import Closure
+from harness.contracts import machine, values
+from harness.contracts.files import write_json
+from harness.contracts.threads import thread_variables
+from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
+from harness.engines.docker.endpoint import client as connect
+from harness.engines.job import (
+    SCRATCH,
+    Running,
+    arguments,
+    cpu_set,
+    hand_options,
+    keep_log,
+    metered,
+    module,
+)
+from harness.engines.transfer import SharedDisk
 from harness.errors import EnvironmentProblem
-from harness.provision.images import LABEL, ImageBuilder, reference
+from harness.provision.code import CodeRoom, compile_here
+from harness.provision.images import LABEL, ImageBuilder, hand_reference, reference
+from harness.provision.wheels import IMAGE_PYTHON
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.types import DeviceRequest
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
-PING_TIMEOUT_S = 5.0
-API_TIMEOUT_S = 120
 WAIT_SLICE_S = 600
 PIDS_LIMIT = 1024
 SHM_BYTES = 256 * 2**20
 LOG_SIZE = "64m"
 TMPFS = "rw,exec,nosuid,nodev,size=1g"
-SCRATCH = "tmp"  # of the step's folder
 USER_ID = 10001  # of the user ``matrix`` in the base image
 RUN_LABEL = f"{LABEL}.run"
-
-
-class NoEngine(EnvironmentProblem):
-    """Nothing answers where a Docker Engine was looked for."""
-
-
-def endpoint() -> str:
-    """Where the engine listens: DOCKER_HOST, the current context of the docker command, or the default socket."""
-    if host := os.environ.get("DOCKER_HOST"):
-        return host
-    home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
-    try:
-        name = (
-            os.environ.get("DOCKER_CONTEXT") or json.loads((home / "config.json").read_text("utf-8"))["currentContext"]
-        )
-        folder = home / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
-        return str(json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError):
-        return DEFAULT_HOST
-
-
-def probe(host: str) -> str:
-    """The version of the engine at ``host``. Raises NoEngine, or EnvironmentProblem where one refuses us."""
-    if not host.startswith("unix://"):
-        return _probe_remote(host)
-    path = host.removeprefix("unix://")
-    connection = http.client.HTTPConnection("localhost", timeout=PING_TIMEOUT_S)
-    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.sock.settimeout(PING_TIMEOUT_S)
-    try:
-        connection.sock.connect(path)
-        connection.request("GET", "/version")
-        return str(json.loads(connection.getresponse().read())["Version"])
-    except PermissionError as error:
-        raise EnvironmentProblem(
-            f"a Docker Engine listens at {path}, but this user may not use it",
-            'add yourself to its group (sudo usermod -aG docker "$USER", then log in again), '
-            "use rootless Docker, or choose --engine venv",
-        ) from error
-    except TimeoutError as error:
-        raise NoEngine(f"the Docker Engine at {path} did not answer within {PING_TIMEOUT_S:g} s") from error
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        raise NoEngine(f"no Docker Engine answers at {path}", "start it: sudo systemctl start docker") from error
-    finally:
-        connection.close()
-
-
-def _probe_remote(host: str) -> str:
-    from docker.errors import DockerException
-
-    try:
-        return str(_client(host, int(PING_TIMEOUT_S)).version()["Version"])
-    except (DockerException, OSError) as error:
-        raise NoEngine(f"no Docker Engine answers at {host}", "is DOCKER_HOST right?") from error
-
-
-def _client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
-    """TLS is set by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command."""
-    import docker
-
-    return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})
+CODE = "/code"  # where a container finds our code
 
 
 class DockerEngine:
     """Every job in a container of its own."""
 
     name = "docker"
+    isolation = "container"
     caveats: tuple[str, ...] = ()
 
-    def __init__(self, work: Path, host: str, version: str | None) -> None:
+    def __init__(self, work: Path, host: str, version: str | None, machine_name: str | None = None) -> None:
         self.work = work.resolve()
         self.host = host
         self.version = version
+        self.machine_name = machine_name
         self._running: set[Running] = set()
+        self._code = CodeRoom(self.work / "code")
 
     @cached_property
     def client(self) -> DockerClient:
         """The SDK's client; importing it takes a quarter of a second, so it waits until something must run."""
-        return _client(self.host)
+        return connect(self.host)
 
     @cached_property
     def _info(self) -> dict[str, Any]:
@@ -128,19 +81,33 @@ class DockerEngine:
     def _builder(self) -> ImageBuilder:
         return ImageBuilder(self.client, self.work)
 
-    def missing(self, image: Image) -> bool:
-        """Whether no image with exactly these sources is there."""
+    @cached_property
+    def _place(self) -> Place:
+        return Place("here", self._devices(), machine.describe(self.machine_name))
+
+    def places(self) -> Sequence[Place]:
+        """The machine that the engine runs on."""
+        return (self._place,)
+
+    def missing(self, image: Image, place: Place) -> bool:
+        """Whether exactly this environment is not there."""
         return self._builder.find(image) is None
 
-    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+    def fetch(self, image: Image, place: Place, say: Say) -> None:
         """Download the wheels of an image and the sources of what is compiled for it."""
         self._builder.fetch(image, say)
 
-    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+    def ensure(self, image: Image, place: Place, say: Say) -> Built:
         """Build the base and the image where they are missing."""
-        return Environment(image, reference(image), self._builder.ensure(image, say))
+        return Built(image, reference(image), self._builder.ensure(image, say))
 
-    def devices(self) -> dict[str, str | None]:
+    def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
+        """Build the image where it is missing, and the one to be run by hand where its code is another."""
+        built = self.ensure(image, place, say)
+        self._builder.ensure_hand(image, code, say)
+        return built
+
+    def _devices(self) -> dict[str, str | None]:
         """``cuda`` needs NVIDIA's container toolkit in the engine, and a driver."""
         reason = None
         if "nvidia" not in (self._info.get("Runtimes") or {}):
@@ -151,16 +118,16 @@ class DockerEngine:
 
     def command(self, job: Job) -> str:
         """The ``docker run`` line with the same limits, mounts and arguments as ``run`` uses."""
-        volumes = [word for mount in _mounts(job) for word in ("--volume", ":".join(mount))]
-        scratch = [word for name, value in _scratch(job).items() for word in ("--env", f"{name}={value}")]
-        start = [*self._docker_run(job.limits, job.device), *scratch, *volumes]
-        return shlex.join([*start, job.environment.reference, *_arguments(job)])
+        volumes = [word for mount in self._mounts(job) for word in ("--volume", ":".join(mount))]
+        variables = [word for name, value in _variables(job).items() for word in ("--env", f"{name}={value}")]
+        start = [*self._docker_run(job.limits, job.device), *variables, *volumes, "--entrypoint", "python"]
+        return shlex.join([*start, job.built.reference, *_entry(job)[1:], *_arguments(job)])
 
-    def by_hand(self, environment: Environment, limits: Limits, runtime: str, device: str) -> str:
+    def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
         options = ["/artifact", *hand_options(limits, runtime, device)]
         start = shlex.join(self._docker_run(limits, device))
-        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([environment.reference, *options])}'
+        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([hand_reference(built.image), *options])}'
 
     def _docker_run(self, limits: Limits, device: str) -> list[str]:
         memory = str(limits.memory_bytes)
@@ -173,7 +140,7 @@ class DockerEngine:
             words += ["--env", f"{name}={value}"]
         return words
 
-    def run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+    def run(self, job: Job, on_line: Say) -> Outcome:
         """Run to the end. Raises EnvironmentProblem where the engine cannot run it, or has gone."""
         from docker.errors import APIError
         from requests.exceptions import ConnectionError
@@ -182,16 +149,16 @@ class DockerEngine:
             return self._run(job, on_line)
         except APIError as error:
             raise EnvironmentProblem(
-                f"the Docker Engine could not run {job.environment.reference}: {error.explanation or error}",
+                f"the Docker Engine could not run {job.built.reference}: {error.explanation or error}",
                 f"try it by hand: {self.command(job)}",
             ) from error
         except ConnectionError as error:
             raise EnvironmentProblem(f"the Docker Engine at {self.host} has gone", "start it, then go on") from error
 
-    def _run(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+    def _run(self, job: Job, on_line: Say) -> Outcome:
         """The container is inspected before it is removed, and removed whatever happens."""
-        (job.step / SCRATCH).mkdir(exist_ok=True)
-        _hand_over(job.step, self._user())
+        self._lay_out(job)
+        meter, on_line = metered(job, on_line)
         container = self._create(job)
         running = Running(partial(self._kill, container))
         self._running.add(running)
@@ -208,12 +175,45 @@ class DockerEngine:
             seconds = perf_counter() - started
             code = int(state["ExitCode"])
             oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container, since))
-            return Outcome(code, seconds, oom and not running.killed, running.timed_out)
+            reading = meter.reading if meter else None
+            return Outcome(code, seconds, oom and not running.killed, running.timed_out, reading)
         finally:
             timer.cancel()
             self._running.discard(running)
             self._remove(container)
-            shutil.rmtree(job.step / SCRATCH, ignore_errors=True)
+
+    def _lay_out(self, job: Job) -> None:
+        """The step's folder, which belongs to the container's user, and its description, which does not."""
+        write_json(_described(job), values.dump(job.description))
+        _described(job).chmod(0o644)
+        (job.left / SCRATCH).mkdir()
+        _hand_over(job.left, self._user())
+
+    def _laid(self, job: Job) -> Path:
+        """The folder with the job's code."""
+        python = f"cp{IMAGE_PYTHON.replace('.', '')}"
+        return self._code.lay_out(job.code, python, partial(self._compile, job.built.reference))
+
+    def _compile(self, image: str, folder: Path) -> None:
+        """By this interpreter where it is the images' Python, else in a container."""
+        if f"{sys.version_info.major}.{sys.version_info.minor}" == IMAGE_PYTHON:
+            compile_here(folder)
+            return
+        self.client.containers.run(
+            image,
+            ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", CODE],
+            entrypoint=["python"],
+            volumes={str(folder): {"bind": CODE, "mode": "rw"}},
+            user=f"{os.getuid()}:{os.getgid()}",
+            network_mode="none",
+            remove=True,
+        )
+
+    def _mounts(self, job: Job) -> list[tuple[str, str, str]]:
+        disk = SharedDisk(job.shelf)
+        inputs = [(disk.stage(key), f"/inputs/{name}", "ro") for name, key in job.inputs.items()]
+        step = [(str(job.left.resolve()), "/step", "rw"), (str(_described(job).resolve()), "/step/step.json", "ro")]
+        return [*step, (str(self._laid(job)), CODE, "ro"), *inputs]
 
     def kill(self) -> None:
         """End the containers that run now, and the build."""
@@ -253,16 +253,17 @@ class DockerEngine:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             init=True,
-            binds=[":".join(mount) for mount in _mounts(job)],
+            binds=[":".join(mount) for mount in self._mounts(job)],
             device_requests=_device_requests(job.device),
             log_config=LogConfig(type="json-file", config={"max-size": LOG_SIZE}),
         )
         container = api.create_container(
-            job.environment.reference,
+            job.built.reference,
+            entrypoint=_entry(job),
             command=_arguments(job),
             user=self._user(),
-            environment=thread_variables(job.limits.cpus) | _scratch(job),
-            labels={RUN_LABEL: run_label(), f"{LABEL}.step": job.step.name},
+            environment=thread_variables(job.limits.cpus) | _variables(job),
+            labels={RUN_LABEL: run_label(), f"{LABEL}.step": job.key[:16]},
             host_config=host,
         )
         return str(container["Id"])
@@ -273,7 +274,8 @@ class DockerEngine:
         from urllib3.exceptions import HTTPError
 
         with contextlib.suppress(RequestException, HTTPError):
-            keep_log(self.client.api.logs(container, stream=True, follow=True), job, on_line)
+            chunks = self.client.api.logs(container, stream=True, follow=True)
+            keep_log(chunks, job.log, job.bounds.log_bytes, on_line)
 
     def _wait(self, container: str) -> dict[str, Any]:
         """The container's final state. The SDK's wait gives up after a while; whether it runs is then looked up."""
@@ -308,14 +310,19 @@ class DockerEngine:
         return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{USER_ID}:{USER_ID}"
 
 
-def _mounts(job: Job) -> list[tuple[str, str, str]]:
-    inputs = [(str(path.resolve()), f"/inputs/{name}", "ro") for name, path in job.inputs.items()]
-    return [(str(job.step.resolve()), "/step", "rw"), *inputs]
+def _described(job: Job) -> Path:
+    """The file that a container sees as its step.json, and cannot change."""
+    return job.left.with_name("step.json")
 
 
-def _scratch(job: Job) -> dict[str, str]:
-    """Conversions write copies of their models: onto the disk, for /tmp is memory and counts against the step's limit."""
-    return {"TMPDIR": f"/step/{SCRATCH}"} if job.environment.image.kind == "toolchains" else {}
+def _variables(job: Job) -> dict[str, str]:
+    ours = {"PYTHONPATH": CODE, "MATRIX_IMAGE_DIR": f"{CODE}/image"}
+    # Conversions write copies of their models: onto the disk, for /tmp is memory and counts against the step's limit.
+    return ours | ({"TMPDIR": f"/step/{SCRATCH}"} if job.built.image.kind == "toolchains" else {})
+
+
+def _entry(job: Job) -> list[str]:
+    return ["python", "-m", module(job.built.image)]
 
 
 def _arguments(job: Job) -> list[str]:
@@ -328,11 +335,11 @@ def _device_requests(device: str) -> list[DeviceRequest] | None:
     return [DeviceRequest(count=-1, capabilities=[["gpu"]])] if device == "cuda" else None
 
 
-def _hand_over(step: Path, user: str) -> None:
-    """Give the step's folder to the container's user where that is somebody else (we are root)."""
+def _hand_over(left: Path, user: str) -> None:
+    """Give the step's folder, before it runs, to the container's user where that is somebody else (we are root)."""
     uid, gid = map(int, user.split(":"))
     if os.getuid() == 0 and uid != 0:
-        for path in (step, *step.rglob("*")):
+        for path in (left, left / SCRATCH):
             os.chown(path, uid, gid, follow_symlinks=False)
 
 

@@ -7,11 +7,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from harness.catalog import Image
-from harness.engines import Environment
+from harness.engines.contract import Built, Place, Say
 from harness.engines.process import ProcessEngine
 from harness.errors import BuildFailed, EnvironmentProblem
 from harness.provision import native_wheels
@@ -24,27 +23,28 @@ class VenvEngine(ProcessEngine):
     """Virtual environments below ``work/envs``, named by what they depend on."""
 
     name = "venv"
+    isolation = "venv"
     caveats: tuple[str, ...] = (
         "venv engine: no memory limit, no isolation from the machine or the network",
         "venv engine: environments share files by hard links, so mapped libraries may be warm in the page cache",
     )
 
-    def __init__(self, work: Path) -> None:
-        super().__init__(work)
+    def __init__(self, work: Path, machine_name: str | None = None) -> None:
+        super().__init__(work, machine_name)
         self._compiling = threading.Lock()
 
-    def missing(self, image: Image) -> bool:
+    def missing(self, image: Image, place: Place) -> bool:
         """Whether the environment is not there, or was not finished."""
         return not _usable(self._folder(image))
 
-    def fetch(self, image: Image, say: Callable[[str], None]) -> None:
+    def fetch(self, image: Image, place: Place, say: Say) -> None:
         """Download the wheels of an image and the sources of what is compiled for it."""
         wheels = WheelCache(self.work / "wheels")
         for source in image.compiled:
             native_wheels.sources(source, wheels, HOST, say)
         wheels.fetch(image.requirements, HOST, say)
 
-    def ensure(self, image: Image, say: Callable[[str], None]) -> Environment:
+    def ensure(self, image: Image, place: Place, say: Say) -> Built:
         """Make the environment with uv, from wheels that pip fetched, without an index."""
         folder = self._folder(image)
         if not _usable(folder):
@@ -60,8 +60,7 @@ class VenvEngine(ProcessEngine):
                     ]
             say(f"making the virtual environment of {image.name}")
             self._make(image, folder, wheels.folder, compiled)
-        self._code(image)
-        return Environment(image, str(folder / "bin" / "python"), None)
+        return Built(image, str(folder / "bin" / "python"), None)
 
     def _make(self, image: Image, folder: Path, wheels: Path, compiled: list[Path]) -> None:
         """Without the marker it is half-made and made anew; it is never moved, for its scripts hold its path."""

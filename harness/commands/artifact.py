@@ -1,0 +1,37 @@
+"""What one cell measures, laid out in a folder for a container that is run by hand."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from harness.commands.workspace import Workspace, say
+from harness.engines.contract import missing_somewhere
+from harness.errors import UsageError
+from harness.run.steps import hand_closure
+
+
+def lay_out(workspace: Workspace, folder: Path) -> None:
+    """Copy what one cell measures into ``folder``: the artifact, and data/workload and data/evaluation below it."""
+    (planned,) = workspace.plan.wanted
+    if planned.status or planned.artifact is None or planned.evaluation is None:
+        raise UsageError(
+            f"{planned.cell.id} is {planned.status}: {planned.reason}", "pick another cell: `harness plan`"
+        )
+    parts = {
+        folder: planned.artifact,
+        folder / "data" / "workload": workspace.plan.steps[planned.rounds[0]].inputs["data"],
+        folder / "data" / "evaluation": workspace.plan.steps[planned.evaluation].inputs["data"],
+    }
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", "name another folder with --out")
+    image = workspace.catalog.image_of(workspace.catalog.runtimes[planned.cell.runtime], planned.cell.device)
+    if not missing_somewhere(workspace.engine, image):  # the container that is run by hand gets the code of now
+        for place in workspace.engine.places():
+            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, say)
+    for target, key in parts.items():
+        output = workspace.store.output(key)
+        if output is None:
+            title = workspace.plan.steps[key].title
+            raise UsageError(f"not made yet: {title}", f"run `harness run --cell {planned.cell.id}` first")
+        shutil.copytree(output, target, dirs_exist_ok=True)

@@ -1,0 +1,30 @@
+"""Build images, or the virtual environments that stand in for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.catalog import plugins
+from harness.commands.workspace import say
+from harness.engines import registry
+from harness.errors import UsageError, did_you_mean
+from harness.run.steps import hand_closure
+
+
+def build(names: Sequence[str], work: Path, engine: str, images: Sequence[Path] = ()) -> None:
+    """Build the named images, all of them where none is named; ``images`` are more folders of them.
+
+    Raises UsageError for a name that is none, BuildFailed, EnvironmentProblem.
+    """
+    catalog = plugins.load(images)
+    for name in names:
+        if name not in catalog.images:
+            raise UsageError(f"there is no image {name!r}", did_you_mean(name, sorted(catalog.images)))
+    chosen, reason = registry.choose(engine, work)
+    say(reason)
+    for name in names or sorted(catalog.images):
+        image = catalog.images[name]
+        for place in chosen.places():
+            built = chosen.refresh(image, hand_closure(catalog, image), place, say)
+            say(f"{name}: {built.reference}")

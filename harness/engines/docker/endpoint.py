@@ -1,0 +1,106 @@
+"""Where a Docker Engine listens, and whether one answers."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.engines.contract import NoEngine
+from harness.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+PING_TIMEOUT_S = 5.0
+API_TIMEOUT_S = 120
+
+
+def endpoint() -> str:
+    """Where the engine listens: DOCKER_HOST, the current context of the docker command, or the default socket.
+
+    Raises EnvironmentProblem where the context that is asked for does not exist.
+    """
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    asked = os.environ.get("DOCKER_CONTEXT")
+    name = asked or _current_context(home)
+    if name in (None, "default"):
+        return DEFAULT_HOST
+    folder = home / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    try:
+        return str(json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        where = "DOCKER_CONTEXT" if asked else str(home / "config.json")
+        raise EnvironmentProblem(
+            f"{where} names the context {name!r}, which docker does not have",
+            "docker context ls shows those that there are",
+        ) from None
+
+
+def _current_context(home: Path) -> str | None:
+    try:
+        name = json.loads((home / "config.json").read_text("utf-8"))["currentContext"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) and name else None
+
+
+def probe(host: str) -> str:
+    """The version of the engine at ``host``. Raises NoEngine, or EnvironmentProblem where one refuses us."""
+    if not host.startswith("unix://"):
+        return _probe_remote(host)
+    path = host.removeprefix("unix://")
+    connection = http.client.HTTPConnection("localhost", timeout=PING_TIMEOUT_S)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.settimeout(PING_TIMEOUT_S)
+    try:
+        connection.sock.connect(path)
+        connection.request("GET", "/version")
+        return str(json.loads(connection.getresponse().read())["Version"])
+    except PermissionError as error:
+        raise EnvironmentProblem(
+            f"a Docker Engine listens at {path}, but this user may not use it",
+            'add yourself to its group (sudo usermod -aG docker "$USER", then log in again), '
+            "use rootless Docker, or choose --engine venv",
+        ) from error
+    except TimeoutError as error:
+        raise NoEngine(f"the Docker Engine at {path} did not answer within {PING_TIMEOUT_S:g} s") from error
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        raise NoEngine(f"no Docker Engine answers at {path}", "start it: sudo systemctl start docker") from error
+    finally:
+        connection.close()
+
+
+def _probe_remote(host: str) -> str:
+    from docker.errors import DockerException
+
+    if host.startswith("ssh://"):
+        _require_paramiko(host)
+    try:
+        return str(client(host, int(PING_TIMEOUT_S)).version()["Version"])
+    except (DockerException, OSError) as error:
+        raise NoEngine(f"no Docker Engine answers at {host}", "is DOCKER_HOST right?") from error
+
+
+def _require_paramiko(host: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("paramiko") is None:
+        raise EnvironmentProblem(
+            f"{host} is reached through SSH, which needs the package paramiko",
+            "pip install 'docker[ssh]', or forward a port: ssh -L 2375:/var/run/docker.sock HOST, DOCKER_HOST=tcp://localhost:2375",
+        )
+
+
+def client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
+    """TLS is set by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command."""
+    import docker
+
+    return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})

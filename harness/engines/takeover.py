@@ -1,0 +1,287 @@
+"""Taking over what a step wrote. Whoever wrote it is not trusted: a bug in a parser, or a pickle, is enough to write anything.
+
+Only plain files and folders are taken: no links, hard links, FIFOs, sockets or devices, no names that are not UTF-8, and no
+more than ``Bounds`` allow. Everything is opened without following links, relative to a descriptor of its folder, looked at through
+that descriptor, and renamed into a folder of ours through descriptors: no path of this machine is ever resolved through what
+a step wrote. Modes and owners are set on what was opened and looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Environment variables that raise or lower the bounds.
+SETTINGS = {
+    "bytes": "MATRIX_OUTPUT_BYTES",
+    "entries": "MATRIX_OUTPUT_FILES",
+}
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+_SHOWN = 80  # characters of a name in a reason
+
+
+class Refused(Exception):
+    """What a step left is not taken over; the message says in one line what was found."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much one step may leave."""
+
+    bytes: int = 256 * 2**30
+    entries: int = 100_000  # files and folders
+    depth: int = 32  # folders below each other
+    status_bytes: int = 2**20  # of status.json
+    log_bytes: int = 8 * 2**20  # of the log, half of its head and half of its tail
+
+    @classmethod
+    def from_environment(cls) -> Bounds:
+        """The defaults, but for what MATRIX_OUTPUT_BYTES and MATRIX_OUTPUT_FILES say."""
+        given = {name: os.environ.get(variable, "") for name, variable in SETTINGS.items()}
+        return cls(**{name: int(value) for name, value in given.items() if value.isdecimal()})
+
+
+def take_file(left: Path, name: str, target: Path, limit: int) -> bool:
+    """Move the plain file ``name`` of ``left`` to ``target``; False where there is none. Raises Refused."""
+    with _folder_of_ours(left) as source, _folder_of_ours(target.parent) as here:
+        try:
+            found = _look(source, name)
+        except FileNotFoundError:
+            return False
+        with _closing(found):
+            seen = _require_plain(found, name)
+            if not stat.S_ISREG(seen.st_mode):
+                raise Refused(f"the step left a folder where {name} belongs")
+            if seen.st_size > limit:
+                raise Refused(f"{name} has {seen.st_size:,} bytes, more than the {limit:,} that are read")
+            _move(found, seen, source, name, here, target.name)
+    return True
+
+
+def take_tree(left: Path, name: str, target: Path, bounds: Bounds) -> None:
+    """Move the folder ``name`` of ``left``, as far as it is there, into the new or empty folder ``target``. Raises Refused.
+
+    Where it is refused nothing of it is in ``target``: it is looked through as a whole before anything is moved.
+    """
+    target.mkdir(exist_ok=True)
+    with _folder_of_ours(left) as source, _folder_of_ours(target) as here:
+        try:
+            found = _look(source, name)
+        except FileNotFoundError:
+            return
+        with _closing(found):
+            if not stat.S_ISDIR(_require_plain(found, name).st_mode):
+                raise Refused(f"the step left a file where the folder {name}/ belongs")
+            with _entered(found) as folder:
+                _survey(folder, name, _Count(bounds), 1)
+                _bring(folder, name, here, _Count(bounds), 1)
+
+
+@dataclass
+class _Count:
+    """What was seen so far, held against the bounds."""
+
+    bounds: Bounds
+    bytes: int = 0
+    entries: int = 0
+
+    def add(self, seen: os.stat_result, depth: int) -> None:
+        """Count one more file or folder."""
+        self.entries += 1
+        self.bytes += seen.st_size if stat.S_ISREG(seen.st_mode) else 0
+        if self.entries > self.bounds.entries:
+            raise Refused(
+                f"the step left more than {self.bounds.entries:,} files and folders ({SETTINGS['entries']} is the bound)"
+            )
+        if self.bytes > self.bounds.bytes:
+            size = f"{self.bounds.bytes / 2**30:,.3g} GiB"
+            raise Refused(f"the step left more than {size} ({SETTINGS['bytes']} is the bound)")
+        if depth > self.bounds.depth:
+            raise Refused(f"the step left folders more than {self.bounds.depth} deep in each other")
+
+
+def _survey(folder: int, path: str, count: _Count, depth: int) -> None:
+    """Look through everything; raises Refused for the first thing that cannot be taken."""
+    for name in _names(folder, path, count):
+        found = _look(folder, name)
+        with _closing(found):
+            seen = _require_plain(found, f"{path}/{name}")
+            count.add(seen, depth)
+            if stat.S_ISDIR(seen.st_mode):
+                with _entered(found) as below:
+                    _survey(below, f"{path}/{name}", count, depth + 1)
+
+
+def _bring(folder: int, path: str, target: int, count: _Count, depth: int) -> None:
+    """Move everything, looked at once more on the way: whoever still runs may change it in between."""
+    for name in _names(folder, path, count):
+        found = _look(folder, name)
+        with _closing(found):
+            seen = _require_plain(found, f"{path}/{name}")
+            count.add(seen, depth)
+            if stat.S_ISREG(seen.st_mode):
+                _move(found, seen, folder, name, target, name)
+                continue
+            os.mkdir(name, 0o755, dir_fd=target)
+            with _entered(found) as below, _opened(os.open(name, _DIRECTORY, dir_fd=target)) as here:
+                os.fchmod(here, 0o755)
+                _bring(below, f"{path}/{name}", here, count, depth + 1)
+
+
+def _names(folder: int, path: str, count: _Count) -> list[str]:
+    """The names in a folder, as many as may still come; raises Refused for one that is not UTF-8."""
+    names: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                entry.name.encode("utf-8")
+            except UnicodeEncodeError:
+                raise Refused(f"the step left a name that is not UTF-8: {_shown(f'{path}/{entry.name}')}") from None
+            names.append(entry.name)
+            if len(names) + count.entries > count.bounds.entries:
+                break  # the next that is counted is one too many
+    return sorted(names) if len(names) + count.entries <= count.bounds.entries else names
+
+
+# --- descriptors -------------------------------------------------------------------------------------------------------
+
+#: Opens the thing itself, whatever it is: nothing is read, no device is started, no FIFO waits for its other end.
+_THING = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _look(folder: int, name: str) -> int:
+    """A descriptor of what is called so in a folder. Raises FileNotFoundError, or Refused."""
+    try:
+        return os.open(name, _THING, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refused(f"the step left something that cannot be opened: {_shown(name)} ({error.strerror})") from None
+
+
+def _require_plain(found: int, path: str) -> os.stat_result:
+    seen = os.fstat(found)
+    for is_kind, words in _KINDS:
+        if is_kind(seen.st_mode):
+            raise Refused(f"the step left {words}: {_shown(path)}")
+    if stat.S_ISREG(seen.st_mode) and seen.st_nlink != 1:
+        raise Refused(f"the step left a file that has another name too (a hard link): {_shown(path)}")
+    return seen
+
+
+def _move(found: int, seen: os.stat_result, source: int, name: str, target: int, new: str) -> None:
+    """Rename what was looked at, make it ours, and see that it is still the same and only one."""
+    _make_ours(found, 0o644)
+    os.rename(name, new, src_dir_fd=source, dst_dir_fd=target)
+    moved = os.stat(new, dir_fd=target, follow_symlinks=False)
+    if (moved.st_dev, moved.st_ino, moved.st_nlink) != (seen.st_dev, seen.st_ino, 1):
+        os.unlink(new, dir_fd=target)
+        raise Refused(f"{_shown(name)} was changed while it was taken over")
+
+
+def _make_ours(found: int, mode: int) -> None:
+    """Owner and mode of what a descriptor stands for; never of a path."""
+    handle = _handle(found)
+    if os.geteuid() == 0:
+        os.chown(handle, os.geteuid(), os.getegid())
+    os.chmod(handle, mode)  # noqa: PTH101 (it may be a descriptor)
+
+
+def _handle(found: int) -> str | int:
+    """What chmod and open take for a descriptor that was opened by O_PATH: proc(5), /proc/self/fd."""
+    return f"/proc/self/fd/{found}" if hasattr(os, "O_PATH") else found
+
+
+@contextmanager
+def _entered(found: int) -> Iterator[int]:
+    """A descriptor by which a folder can be read, whatever mode its writer gave it."""
+    _make_ours(found, 0o755)
+    handle = _handle(found)
+    if isinstance(handle, int):
+        yield handle
+        return
+    with _opened(os.open(handle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+        yield folder
+
+
+@contextmanager
+def _opened(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+_closing = _opened
+
+
+@contextmanager
+def _folder_of_ours(path: Path) -> Iterator[int]:
+    with _opened(os.open(path, _DIRECTORY)) as folder:
+        yield folder
+
+
+def _shown(path: str) -> str:
+    """A name that a step chose, fit for one line: what is not printable is escaped."""
+    text = ascii(path)[1:-1]
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+# --- removing ----------------------------------------------------------------------------------------------------------
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that a step could write to, however deep it is; nothing outside it is touched. Raises OSError.
+
+    Folders are flattened: each is moved up beside the others before it is emptied, so that no path grows long.
+    """
+    try:
+        top = os.open(folder, _DIRECTORY)
+    except FileNotFoundError:
+        return
+    with _opened(top):
+        waiting = _Flat(top)
+        waiting.empty(top)
+        while waiting.names:
+            name = waiting.names.pop()
+            found = os.open(name, _THING, dir_fd=top)
+            with _closing(found), _entered(found) as below:
+                waiting.empty(below)
+            os.rmdir(name, dir_fd=top)
+    folder.rmdir()
+
+
+@dataclass
+class _Flat:
+    """The folders that wait in ``top``, each under a number."""
+
+    top: int
+    names: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def empty(self, folder: int) -> None:
+        """Unlink what is no folder, and move folders to ``top``."""
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for name, is_folder in found:
+            if not is_folder:
+                os.unlink(name, dir_fd=folder)
+                continue
+            thing = os.open(name, _THING, dir_fd=folder)
+            with _closing(thing):
+                _make_ours(thing, 0o700)  # a folder that moves has its own entry for its parent changed
+            self.count += 1
+            new = f".removing-{os.getpid()}-{self.count}"
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=self.top)
+            self.names.append(new)
