@@ -35,9 +35,9 @@ from harness.results import (
     SearchRecord,
     Status,
 )
-from harness.run import rounds, selftest
-from harness.run.stages import Failure
-from harness.run.store import Entry, Store, hash_of
+from harness.runner import rounds, selftest
+from harness.runner.stages import Failure
+from harness.runner.store import Entry, Store, hash_of
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Zeros of pruning and repeats of clustering take their full width in most formats
 
 from __future__ import annotations
 
-from harness.run.store import Entry, read_json, write_json
+from harness.runner.store import Entry, read_json, write_json
 
 LEVEL = 3  # zstd's own default
 

@@ -12,7 +12,7 @@ from harness.commands.run import Outcome
 from harness.commands.workspace import Workspace
 from harness.report import compare as comparing
 from harness.report.compare import Comparison
-from harness.run.progress import Kind
+from harness.runner.progress import Kind
 
 
 class Options(TypedDict, total=False):

@@ -8,8 +8,8 @@ from pathlib import Path
 from harness import engines, results
 from harness.catalog import plugins
 from harness.commands.workspace import say
-from harness.run import selftest
-from harness.run.store import Store
+from harness.runner import selftest
+from harness.runner.store import Store
 
 
 def run(

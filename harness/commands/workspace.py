@@ -17,12 +17,12 @@ from harness.errors import EnvironmentProblem
 from harness.matrix import load, source, spec
 from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan, Planner
-from harness.run import progress
-from harness.run.interrupt import Interrupts
-from harness.run.search import Choice
-from harness.run.selection import selection
-from harness.run.stages import Run
-from harness.run.store import Store
+from harness.runner import progress
+from harness.runner.interrupt import Interrupts
+from harness.runner.search import Choice
+from harness.runner.selection import selection
+from harness.runner.stages import Run
+from harness.runner.store import Store
 
 
 @dataclass

@@ -58,7 +58,7 @@ LAYERS = (
     {"matrix"},
     {"provision", "sources"},
     {"engines"},
-    {"run"},
+    {"runner"},
     {"collect", "report"},
     {"commands"},
     {"cli"},

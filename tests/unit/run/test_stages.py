@@ -14,10 +14,10 @@ import pytest
 from harness.catalog import Image
 from harness.engines import Environment, Job, Outcome
 from harness.results import Status
-from harness.run.interrupt import Interrupted, Interrupts
-from harness.run.progress import Plain
-from harness.run.stages import Run
-from harness.run.store import Store
+from harness.runner.interrupt import Interrupted, Interrupts
+from harness.runner.progress import Plain
+from harness.runner.stages import Run
+from harness.runner.store import Store
 from tests.in_process import CATALOG, CELLS, ROUNDS, Behaviour, InProcess, end, execute, kinds, plan, say, succeed
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from harness import stats
 from harness.matrix.plan import Plan, PlannedCell, Step
-from harness.run.store import Store
+from harness.runner.store import Store
 
 Records = Sequence[Mapping[str, Any]]
 

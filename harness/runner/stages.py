@@ -30,12 +30,12 @@ from harness.errors import BuildFailed, EnvironmentProblem, HarnessError
 from harness.matrix import source
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.results import Status
-from harness.run import rounds
-from harness.run.estimate import History
-from harness.run.interrupt import Interrupts
-from harness.run.progress import Progress
-from harness.run.schedule import Task, side_by_side
-from harness.run.store import Entry, Store
+from harness.runner import rounds
+from harness.runner.estimate import History
+from harness.runner.interrupt import Interrupts
+from harness.runner.progress import Progress
+from harness.runner.schedule import Task, side_by_side
+from harness.runner.store import Entry, Store
 
 SIDE_BY_SIDE = 2  # builds, and steps that are not measured: while one reads, imports or traces, the other computes
 

@@ -25,8 +25,8 @@ from harness.contracts import machine
 from harness.engines import Engine, Environment, Job, Limits
 from harness.errors import EnvironmentProblem
 from harness.results import Check, SelfTest
-from harness.run import rounds
-from harness.run.store import Entry, Store, write_json
+from harness.runner import rounds
+from harness.runner.store import Entry, Store, write_json
 
 FILE, UNFINISHED = "selftest.json", "selftest-unfinished.json"
 
