@@ -12,7 +12,7 @@ from harness.commands.run import Outcome
 from harness.commands.workspace import Workspace
 from harness.report.history import compare as comparing
 from harness.report.history.compare import RunComparison
-from harness.run.progress import Kind
+from harness.runner.progress import Kind
 
 
 class Options(TypedDict, total=False):

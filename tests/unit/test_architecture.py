@@ -62,7 +62,7 @@ LAYERS = (
     {"matrix"},
     {"provision", "sources"},
     {"engines"},
-    {"run"},
+    {"runner"},
     {"collect", "report"},
     {"commands"},
     {"cli"},

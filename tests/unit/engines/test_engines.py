@@ -138,7 +138,9 @@ def program(main: Path) -> Closure:
     """A program in place of the worker."""
     empty = main.with_name("empty.py")
     empty.touch()
-    return Closure({"harness/__init__.py": empty, "harness/worker/__init__.py": empty, "harness/worker/__main__.py": main})
+    return Closure(
+        {"harness/__init__.py": empty, "harness/worker/__init__.py": empty, "harness/worker/__main__.py": main}
+    )
 
 
 def job_of(

@@ -32,7 +32,7 @@ from harness.contracts.step import StepStatus
 from harness.contracts.values import Damaged
 from harness.engines import takeover
 from harness.errors import EnvironmentProblem, UsageError
-from harness.run.receipt import Receipt
+from harness.runner.receipt import Receipt
 
 __all__ = ["Entry", "Rejected", "Store", "hash_of", "log_tail", "size_of"]
 

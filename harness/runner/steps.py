@@ -28,9 +28,9 @@ from harness.matrix import source
 from harness.matrix.keys import hand_code
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.results import Status
-from harness.run.interrupt import Interrupted, Interrupts
-from harness.run.receipt import Energy, Receipt
-from harness.run.store import OUT, STATUS, Store, log_tail
+from harness.runner.interrupt import Interrupted, Interrupts
+from harness.runner.receipt import Energy, Receipt
+from harness.runner.store import OUT, STATUS, Store, log_tail
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]

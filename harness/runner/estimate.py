@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from harness.matrix.plan import Step
-from harness.run.store import Store
+from harness.runner.store import Store
 
 #: Seconds and megabytes of a step of which nothing is known yet, by kind; measured on two cores with the default matrix.
 _DEFAULTS = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness import stats
 from harness.contracts.record import Measurement
 from harness.matrix.plan import Plan, PlannedCell, Step
-from harness.run.store import Store
+from harness.runner.store import Store
 
 Records = Sequence[Measurement]
 

@@ -34,8 +34,8 @@ from harness.engines.transfer import PlainShelf
 from harness.errors import EnvironmentProblem
 from harness.matrix.keys import runtime_code
 from harness.results import Check, SelfTest
-from harness.run import rounds
-from harness.run.store import OUT, RECORD, STATUS, Store
+from harness.runner import rounds
+from harness.runner.store import OUT, RECORD, STATUS, Store
 
 FILE, UNFINISHED = "selftest.json", "selftest-unfinished.json"
 
@@ -170,7 +170,7 @@ def run(
     bench = _Bench(engine, store, folder, place, runtimes, built)
     code = runtime_code("measure", runtimes["known"].module, runtimes["known"].image, None)
     identity = runtimes["known"].image.environment_hash + code.hash
-    rules = hash_files([PACKAGE / name for name in ("run/selftest.py", "run/rounds.py", "stats.py")], PACKAGE)
+    rules = hash_files([PACKAGE / name for name in ("runner/selftest.py", "runner/rounds.py", "stats.py")], PACKAGE)
     of = {"host": host, "engine": engine.name, "seed": seed, "code": identity, "rules": rules}
     progress = _Progress.resume(store.root / UNFINISHED, of)
     try:

@@ -26,13 +26,13 @@ from harness.errors import BuildFailed, EnvironmentProblem
 from harness.matrix.plan import Plan, Step
 from harness.matrix.planner import Site, assign
 from harness.results import Status
-from harness.run import rounds
-from harness.run.estimate import History
-from harness.run.interrupt import Interrupts
-from harness.run.progress import Progress
-from harness.run.schedule import Task, side_by_side
-from harness.run.steps import Failure, Maker, hand_closure
-from harness.run.store import Store
+from harness.runner import rounds
+from harness.runner.estimate import History
+from harness.runner.interrupt import Interrupts
+from harness.runner.progress import Progress
+from harness.runner.schedule import Task, side_by_side
+from harness.runner.steps import Failure, Maker, hand_closure
+from harness.runner.store import Store
 
 __all__ = ["Failure", "Run", "missing_steps", "sites_of"]
 
