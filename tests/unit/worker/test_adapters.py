@@ -48,7 +48,7 @@ class Library(ModuleType):
 
     def InferenceSession(self, path: Path, options: Any, providers: list[Any]) -> Any:  # noqa: N802
         assert self.preloaded, "CUDA's libraries have to be there before a session asks for them"
-        return SimpleNamespace(get_providers=lambda: self.started, get_inputs=list)
+        return SimpleNamespace(get_providers=lambda: self.started, get_inputs=list, get_outputs=list)
 
 
 @pytest.fixture
