@@ -106,9 +106,9 @@ def test_only_engines_and_provision_know_docker(name: str) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("images/runtimes/*/adapter.py")), ids=lambda file: file.parent.name)
-def test_an_adapter_knows_the_cards_and_its_own_interface_only(file: Path) -> None:
-    ours = {name for name in imported(file) if room(name)}
-    assert all(name.startswith(("harness.contracts.cards.", "harness.contracts.adapter.")) for name in ours)
+def test_an_adapter_knows_the_cards_its_own_interface_and_the_loader_only(file: Path) -> None:
+    known = tuple(f"harness.contracts.{name}." for name in ("cards", "adapter", "loading"))
+    assert all(name.startswith(known) for name in imported(file) if room(name))
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("images/toolchains/*/*/*.py")), ids=lambda file: file.stem)
