@@ -9,10 +9,10 @@ from types import ModuleType
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.passes.contexts import ENCODER, make_artifact, make_context
 from transformers import BertConfig, BertForTokenClassification
 
 from harness.contracts.artifact import Artifact
-from tests.passes.contexts import ENCODER, make_artifact, make_context
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
