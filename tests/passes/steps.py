@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from harness.toolchain.steps import compress, export
 
 from harness import tasks
 from harness.contracts.artifact import Artifact, Context
