@@ -29,10 +29,10 @@ from harness.errors import BuildFailed
 from harness.matrix.expand import Cell
 from harness.matrix.plan import Plan, PlannedCell, Step
 from harness.matrix.spec import Matrix
-from harness.run.interrupt import Interrupts
-from harness.run.progress import Plain
-from harness.run.stages import Run
-from harness.run.store import Store
+from harness.runner.interrupt import Interrupts
+from harness.runner.progress import Plain
+from harness.runner.stages import Run
+from harness.runner.store import Store
 
 CATALOG = load_catalog()
 HERE = Place("here", {"cpu": None}, machine.describe())

@@ -39,9 +39,9 @@ from harness.results import (
     Status,
     TaskFacts,
 )
-from harness.run import rounds, selftest
-from harness.run.stages import Failure
-from harness.run.store import Entry, Store, hash_of
+from harness.runner import rounds, selftest
+from harness.runner.stages import Failure
+from harness.runner.store import Entry, Store, hash_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.contracts import values
 from harness.contracts.files import write_json
-from harness.run.store import Entry
+from harness.runner.store import Entry
 
 LEVEL = 3  # zstd's own default
 

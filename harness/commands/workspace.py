@@ -19,12 +19,12 @@ from harness.matrix import load, source, spec
 from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan
 from harness.matrix.planner import Planner
-from harness.run import progress
-from harness.run.interrupt import Interrupts
-from harness.run.search import Choice
-from harness.run.selection import selection
-from harness.run.stages import Run, sites_of
-from harness.run.store import Store
+from harness.runner import progress
+from harness.runner.interrupt import Interrupts
+from harness.runner.search import Choice
+from harness.runner.selection import selection
+from harness.runner.stages import Run, sites_of
+from harness.runner.store import Store
 
 
 @dataclass

@@ -76,7 +76,12 @@ def toolchain_code(kind: str, image: Image, entries: Iterable[str]) -> Closure:
 def hand_code(image: Image, names: Sequence[str], modules: Sequence[Path]) -> Closure:
     """All that an image may need when it is run by hand: every kind of step, every task, every module of its folder."""
     if image.kind == "runtimes":
-        entries = ["harness.worker.__main__", "harness.worker.measure", "harness.worker.evaluate"]
+        entries = [
+            "harness.worker.__main__",
+            "harness.worker.by_hand",
+            "harness.worker.measure",
+            "harness.worker.evaluate",
+        ]
     else:
         entries = ["harness.toolchain.__main__", "harness.toolchain.compress", "harness.toolchain.export"]
     for task in names:

@@ -14,13 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import values
 from harness.contracts.artifact import Context, ConversionError, Recipe
 from harness.contracts.cards import Use
 from harness.contracts.files import write_json
 from harness.contracts.loading import load
 from harness.contracts.step import StepDescription, StepStatus
 from harness.contracts.threads import thread_variables
+from harness.contracts.values import dump, read
 from harness.toolchain.artifacts import loaded_versions, read_artifact
 
 KINDS = ("prepare", "train", "compress", "export")  #: of steps; each has a module of this package, loaded by its name
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     out.mkdir(exist_ok=True)
     started = time.monotonic()
     try:
-        step = values.read(StepDescription, options.step / "step.json")
+        step = read(StepDescription, options.step / "step.json")
         _run(step, dict(options.input), out)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
         seconds = round(time.monotonic() - started, 3)
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as failure:
         print("\n".join(traceback.format_exc().splitlines()[-_LOG_TAIL_LINES:]), file=sys.stderr, flush=True)
         status = StepStatus("convert-failed", _reason(failure), round(time.monotonic() - started, 3))
-    write_json(options.step / "status.json", values.dump(status))
+    write_json(options.step / "status.json", dump(status))
     return 0 if status.status == "ok" else 1
 
 
@@ -88,13 +88,13 @@ def _run(step: StepDescription, inputs: Mapping[str, Path], out: Path) -> None:
 def _context(step: StepDescription, inputs: Mapping[str, Path]) -> Context:
     """How the model is used stands in its manifest; where there is no model yet, in the spec of what makes it."""
     model = inputs.get("artifact") or inputs.get("model")
-    facts = values.dump(read_artifact(model).manifest) if model else step.spec
+    told = dump(read_artifact(model).manifest) if model else step.spec
     return Context(
         seed=step.seed,
         threads=step.threads,
-        task=facts["task"],
-        use=Use(facts["call"], facts["modality"]),
-        auto_class=facts["auto_class"],
+        task=told["task"],
+        use=Use(told["call"], told["modality"]),
+        auto_class=told["auto_class"],
         recipe=Recipe(**step.spec.get("recipe", {"steps": 0, "batch": 0, "learning_rate": 0.0})),
         progress=progress_printer(lambda line: print(line, flush=True)),
         inputs=inputs,

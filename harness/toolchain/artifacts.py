@@ -1,39 +1,45 @@
-"""Artifacts on disk: reading and writing ``manifest.json``, and telling whether weights changed."""
+"""Artifacts on disk, and the passes and exporters that make them: what the steps of a toolchain share."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
-from harness.contracts import values
 from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made, Manifest
-from harness.contracts.files import write_json
+from harness.contracts.cards import ExporterCard, Form, PassCard
+from harness.contracts.loading import load_file
+from harness.contracts.values import Damaged, dump, read
 
 
 def read_artifact(path: Path) -> Artifact:
-    """The artifact in a folder. Raises ConversionError where the folder holds none, or a manifest that is not whole."""
+    """The artifact in a folder. Raises ConversionError where the folder holds none, or a manifest that is damaged."""
     if not (path / MANIFEST).is_file():
         raise ConversionError(f"{path.name} is not an artifact: it has no {MANIFEST}")
     try:
-        return Artifact(path, values.read(Manifest, path / MANIFEST))
-    except values.Damaged as damage:
-        raise ConversionError(f"{path.name}: {damage}: make it again, with this version") from None
+        return Artifact(path, read(Manifest, path / MANIFEST))
+    except Damaged as damage:
+        raise ConversionError(f"{path.name}: {damage}") from None
 
 
-def finish(begun: Manifest, made: Made, out: Path) -> None:
-    """Write the manifest of a new artifact: ``begun``, and what was made. Raises ConversionError without weights."""
+def finish(manifest: Manifest, form: Form, made: Made, out: Path) -> None:
+    """Write ``manifest.json`` of what was made: ``manifest`` with another form. Raises ConversionError without weights."""
     require_weights(out, made)
-    whole = replace(
-        begun,
-        weights=list(made.weights),
-        extra=dict(made.extra),
-        provenance=[*begun.provenance, *made.provenance],
-        tools={**begun.tools, **loaded_versions()},
+    new = replace(
+        manifest,
+        format=form.format,
+        precision=form.precision,
+        weights=made.weights,
+        extra=made.extra,
+        provenance=[*manifest.provenance, *made.provenance],
+        tools={**manifest.tools, **loaded_versions()},
     )
-    write_json(out / MANIFEST, values.dump(whole))
+    (out / MANIFEST).write_text(json.dumps(dump(new), indent=2, ensure_ascii=False), "utf-8")
 
 
 def require_weights(out: Path, made: Made) -> None:
@@ -57,6 +63,22 @@ def loaded_versions() -> dict[str, str]:
     found = {owner for package in loaded for owner in owners.get(package, ())}
     versions = {name: importlib.metadata.version(name) for name in sorted(found)}
     return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+
+
+def tool(kind: str, name: str) -> ModuleType:
+    """A module of ``passes`` or ``exporters``; modules beside their folders can be imported while it runs."""
+    image = Path(os.environ["MATRIX_IMAGE_DIR"])
+    stem = name.replace("-", "_")
+    try:
+        return load_file(image / kind / f"{stem}.py", f"matrix_{kind}_{stem}", siblings=image)
+    except FileNotFoundError:
+        raise ConversionError(f"this toolchain has no {name} among its {kind}") from None
+
+
+def require_accepted(card: PassCard | ExporterCard, form: Form) -> None:
+    """Raise ConversionError where the card does not take the form."""
+    if form not in card.accepts:
+        raise ConversionError(f"{card.name} takes {', '.join(map(str, card.accepts))}, not {form}")
 
 
 def _hash(file: Path) -> str:

@@ -9,8 +9,14 @@ from typing import Any
 
 from harness.contracts.artifact import AppliedPass, Context, ConversionError
 from harness.contracts.cards import PassCard
-from harness.toolchain.artifacts import finish, read_artifact, require_changed, require_weights
-from harness.toolchain.tools import require_accepted, tool
+from harness.toolchain.artifacts import (
+    finish,
+    read_artifact,
+    require_accepted,
+    require_changed,
+    require_weights,
+    tool,
+)
 
 
 def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
@@ -23,17 +29,10 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     made = module.apply(source, out, parameters, context)
     require_weights(out, made)
     require_changed(source, out, made)
-    applied = AppliedPass(
-        name=card.name,
-        toolchain=spec["toolchain"],
-        parameters=parameters,
-        effect=made.effect,
-        source=card.source,
-        costs=card.tolerance(parameters),
-    )
-    form = card.result(source.form, parameters)
-    passes = [*source.manifest.passes, applied]
-    finish(replace(source.manifest, format=form.format, precision=form.precision, passes=passes), made, out)
+    costs = card.tolerance(parameters)
+    applied = AppliedPass(card.name, spec["toolchain"], parameters, made.effect, card.source, costs)
+    manifest = replace(source.manifest, passes=[*source.manifest.passes, applied])
+    finish(manifest, card.result(source.form, parameters), made, out)
 
 
 def _parameters(card: PassCard, given: Mapping[str, Any]) -> dict[str, Any]:

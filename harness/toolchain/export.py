@@ -9,8 +9,7 @@ from typing import Any
 
 from harness.contracts.artifact import AppliedExport, AppliedPass, Context
 from harness.contracts.cards import ExporterCard
-from harness.toolchain.artifacts import finish, read_artifact, require_weights
-from harness.toolchain.tools import require_accepted, tool
+from harness.toolchain.artifacts import finish, read_artifact, require_accepted, require_weights, tool
 
 
 def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
@@ -21,12 +20,11 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     require_accepted(card, source.form)
     made = module.export(source, out, context)
     require_weights(out, made)
-    manifest, form = source.manifest, card.result(source.form)
-    exports = [*manifest.exports, AppliedExport(card.name, spec["toolchain"], made.effect, card.source)]
+    applied = AppliedExport(card.name, spec["toolchain"], made.effect, card.source)
     growth = sum((out / name).stat().st_size for name in made.weights) / sum(f.stat().st_size for f in source.weights)
-    passes = [_in_new_file(each, growth) for each in manifest.passes]
-    changed = replace(manifest, format=form.format, precision=form.precision, exports=exports, passes=passes)
-    finish(changed, made, out)
+    passes = [_in_new_file(each, growth) for each in source.manifest.passes]
+    manifest = replace(source.manifest, exports=[*source.manifest.exports, applied], passes=passes)
+    finish(manifest, card.result(source.form), made, out)
 
 
 def _in_new_file(done: AppliedPass, growth: float) -> AppliedPass:

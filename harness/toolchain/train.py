@@ -9,7 +9,6 @@ from typing import Any
 from harness import zoo
 from harness.contracts.artifact import Context, Manifest
 from harness.contracts.cards import Form
-from harness.contracts.task import ModelFacts
 from harness.toolchain.artifacts import finish
 from harness.toolchain.rows import named, placed_rows
 
@@ -20,5 +19,5 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     rows = [row for _, row in placed_rows(model.DATASET, "train", context.inputs)]
     made = model.train(named(context.inputs, "source-"), rows, out, context)
     form = Form.parse(model.FORM)
-    use: ModelFacts = {name: spec[name] for name in ModelFacts.__annotations__}  # type: ignore[assignment]
-    finish(Manifest(format=form.format, precision=form.precision, weights=[], **use), made, out)
+    used = (context.task, context.use.call, context.use.modality, context.auto_class)
+    finish(Manifest(form.format, form.precision, *used, weights=[]), form, made, out)

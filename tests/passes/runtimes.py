@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact
-from harness.tasks import Array
+from harness.toolchain.checkpoint import load_model
+from harness.toolchain.parity import source_logits
 
 KEPT: list[Any] = []  # adapters of a process are never freed: llama.cpp goes on calling the latest one's log
 RUNTIMES = Path(__file__).parents[2] / "images/runtimes"
@@ -50,6 +52,11 @@ def _loaded(made: Artifact, runtime: str, mode: str) -> Any:
     KEPT.append(adapter)
     adapter.load(made.path, made.manifest)
     return adapter
+
+
+def reference(checkpoint: Artifact, inputs: Mapping[str, Array]) -> Array:
+    """The logits of a checkpoint in transformers, where the toolchain has no runtime for checkpoints."""
+    return source_logits(load_model(checkpoint.path, checkpoint.manifest.auto_class), inputs)
 
 
 def drift(expected: Array, actual: Array) -> float:

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.contracts.artifact import Artifact
-from harness.tasks import Array, _storage
-from harness.toolchain.artifacts import read_artifact, write_manifest
+from harness import tasks
+from harness.contracts import prepared, values
+from harness.contracts.adapter import Array
+from harness.contracts.artifact import MANIFEST, Artifact, Manifest
+from harness.contracts.cards import Form
+from harness.contracts.files import write_json
+from harness.tasks._ragged import flatten
+from harness.toolchain.artifacts import read_artifact
+from harness.toolchain.checkpoint import cast as rounded
 from harness.toolchain.parity import SENTENCE
 
 ENCODER, IMAGES, LANGUAGE = "token-classification", "image-classification", "text-generation"
 LABELS = ["O", "B-PER", "I-PER"]
 WORDS = 80  # of the vocabulary
 ROWS = 24  # of the train split
+WINDOW = 32  # tokens of a row at most
 EDGE = 32  # of an image
+PRECISIONS = {"float16": "fp16", "bfloat16": "bf16"}
 
 
-def artifact(folder: Path, form: str, task: str, weights: list[str], **more: Any) -> Artifact:
-    """A folder as an artifact in fp32 that no pass has touched: its manifest is written."""
-    manifest = {"format": form, "precision": "fp32", "weights": weights, "task": task}
-    write_manifest(folder, {**manifest, "passes": [], "provenance": [], "tools": {}, "extra": {}, **more})
+def artifact(folder: Path, form: str, task: str, weights: list[str]) -> Artifact:
+    """A folder as an artifact that no pass has touched: its manifest is written. ``hf`` is ``hf/fp32``."""
+    told = Form.parse(form)
+    facts = tasks.card(task).facts
+    return _written(folder, Manifest(format=told.format, precision=told.precision, weights=weights, **facts))
+
+
+def relabelled(source: Artifact, **changes: Any) -> Artifact:
+    """The same folder with a manifest that says something else: ``changes`` are its fields."""
+    return _written(source.path, replace(source.manifest, **changes))
+
+
+def _written(folder: Path, manifest: Manifest) -> Artifact:
+    write_json(folder / MANIFEST, values.dump(manifest))
     return read_artifact(folder)
 
 
@@ -46,6 +65,14 @@ def checkpoint(task: str, folder: Path, **changes: Any) -> Artifact:
     return artifact(path, "hf", task, ["model.safetensors"])
 
 
+def cast(source: Artifact, dtype: str) -> Artifact:
+    """A checkpoint in 16 bits, in a new folder beside it; passes that do this are of the torch toolchain."""
+    path = source.path.with_name(f"{source.path.name}-{dtype}")
+    path.mkdir()
+    made = rounded(source, path, dtype)
+    return artifact(path, f"hf/{PRECISIONS[dtype]}", source.manifest.task, made.weights)
+
+
 def inputs(task: str, batch: int = 3, length: int = 11) -> dict[str, Array]:
     """Inputs as the worker gives them: random ids, or smooth images."""
     draw = np.random.default_rng(batch)
@@ -64,19 +91,20 @@ def rows(task: str, folder: Path) -> Path:
         return path
     path.mkdir()
     draw = np.random.default_rng(0)
-    if task == IMAGES:
-        arrays = {"pixel_values": _smooth(draw, ROWS), "labels": draw.integers(0, 4, ROWS)}
-        _storage.save(path, {"task": task}, arrays)
+    if task == IMAGES:  # four patterns, hardly changed, so that few answers hang on the last bit of a number
+        labels = draw.integers(0, 4, ROWS)
+        pixels = 0.9 * _smooth(draw, 4)[labels] + 0.1 * _smooth(draw, ROWS)
+        prepared.save(path, {"image_size": EDGE}, {"pixel_values": pixels, "labels": labels})
         return path
-    lengths = draw.integers(8, 32, ROWS)
-    ids, offsets = _storage.flatten([draw.integers(2, WORDS, length).tolist() for length in lengths])
-    facts: dict[str, Any] = {"task": task, "window": 32}
+    lengths = draw.integers(8, WINDOW, ROWS)
+    ids, offsets = flatten([draw.integers(2, WORDS, length).tolist() for length in lengths])
     arrays = {"input_ids": ids, "offsets": offsets}
-    if task == ENCODER:
-        first, words = _storage.flatten([list(range(length)) for length in lengths])
-        arrays |= {"first": first, "word_offsets": words, "gold": draw.integers(0, len(LABELS), len(first))}
-        facts |= {"labels": LABELS, "tags": LABELS}
-    _storage.save(path, facts, arrays)
+    if task == LANGUAGE:
+        prepared.save(path, {"window": WINDOW}, arrays)
+        return path
+    first, words = flatten([list(range(length)) for length in lengths])
+    arrays |= {"first": first, "word_offsets": words, "gold": draw.integers(0, len(LABELS), len(first))}
+    prepared.save(path, {"labels": LABELS, "tags": LABELS}, arrays)
     return path
 
 

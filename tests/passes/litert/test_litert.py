@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, ConversionError
-from harness.tasks import Array
 from tests.passes import tiny
-from tests.passes.runtimes import answer, drift
+from tests.passes.runtimes import answer, drift, reference
 from tests.passes.steps import Steps
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/litert")]
@@ -43,16 +43,13 @@ def singles(task: str, length: int) -> list[dict[str, Array]]:
 
 
 def expected(source: Artifact, task: str, length: int = 11) -> Array:
-    from harness.toolchain.checkpoint import load_model
-    from harness.toolchain.parity import source_logits
-
-    return source_logits(load_model(source.path, task), tiny.inputs(task, 3, length))
+    return reference(source, tiny.inputs(task, 3, length))
 
 
 def test_every_signature_answers_like_the_checkpoint(checkpoint: Any, steps: Steps) -> None:
     source = checkpoint(tiny.ENCODER)
     made, effect = steps.export(tflite, source)
-    assert made.manifest["extra"]["signatures"] == effect["signatures"] == ["tokens_32", "tokens_64"]
+    assert made.manifest.extra["signatures"] == effect["signatures"] == ["tokens_32", "tokens_64"]
     assert effect["max_abs_logit_difference"] < 1e-3
     for length in (11, 50):  # a text for each of them
         assert drift(expected(source, tiny.ENCODER, length), logits(made, tiny.ENCODER, length)) < 1e-3

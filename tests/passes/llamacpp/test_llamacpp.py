@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,12 +15,11 @@ import transformers
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, ConversionError
-from harness.tasks import Array
-from harness.toolchain.checkpoint import cast, load_model
-from harness.toolchain.parity import SENTENCE, source_logits
+from harness.toolchain.parity import SENTENCE
 from tests.passes import tiny
-from tests.passes.runtimes import answer, drift, generated
+from tests.passes.runtimes import answer, drift, generated, reference
 from tests.passes.steps import Steps
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/llamacpp")]
@@ -79,20 +77,17 @@ def test_llama_cpp_answers_like_the_checkpoint_and_goes_on_from_its_cache(source
     made, effect = steps.export(exporter, source)
     assert effect["max_abs_logit_difference"] < 1e-2
     assert effect["tensors_by_type"] == {"F32": len(tensors(made))}
-    ids = tiny.inputs(tiny.LANGUAGE)["input_ids"]
-    expected = source_logits(load_model(source.path, tiny.LANGUAGE), {"input_ids": ids})
+    inputs = tiny.inputs(tiny.LANGUAGE)
+    expected = reference(source, inputs)
     assert drift(expected, logits(made)) < 0.01
-    assert drift(expected[:, 4:], generated(made, "llamacpp", ids, prompt=5)) < 0.01
+    assert drift(expected[:, 4:], generated(made, "llamacpp", inputs["input_ids"], prompt=5)) < 0.01
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [("float16", "fp16"), ("bfloat16", "bf16")])
 def test_a_file_keeps_the_precision_of_its_checkpoint(
-    dtype: str, precision: str, source: Artifact, steps: Steps, tmp_path: Path
+    dtype: str, precision: str, source: Artifact, steps: Steps
 ) -> None:
-    (tmp_path / precision).mkdir()
-    cast(source, tmp_path / precision, dtype)
-    (tmp_path / precision / "manifest.json").write_text(json.dumps({**source.manifest, "precision": precision}))
-    made, effect = steps.export(exporter, tiny.read_artifact(tmp_path / precision))
+    made, effect = steps.export(exporter, tiny.cast(source, dtype))
     assert made.form.precision == precision
     kind = {"fp16": "F16", "bf16": "BF16"}[precision]
     assert effect["tensors_by_type"] == dict(Counter(t.tensor_type.name for t in tensors(made).values()).most_common())
@@ -137,7 +132,7 @@ def test_llama_cpp_computes_nearly_the_same_with_fewer_bits(
     )
     assert effect["max_abs_weight_change"] == pytest.approx(change)
     matrices = sum(int(after[name].n_bytes) for name in changed)
-    assert 8 * matrices / sum(int(after[name].n_elements) for name in changed) < bits
+    assert 8 * matrices / sum(int(after[name].n_elements) for name in changed) <= bits
     assert 0 < drift(logits(graph), logits(made)) < most
 
 

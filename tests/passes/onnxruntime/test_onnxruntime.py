@@ -78,7 +78,7 @@ def images(tmp_path: Path) -> Artifact:
 
 
 def inputs(artifact: Artifact) -> dict[str, Any]:
-    every = tiny.inputs(artifact.manifest["task"])
+    every = tiny.inputs(artifact.manifest.task)
     return {name: every[name] for name in every.keys() & {"input_ids", "pixel_values"}}
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, ConversionError
-from harness.tasks import Array
 from tests.passes import tiny
-from tests.passes.runtimes import answer, drift, generated
+from tests.passes.runtimes import answer, drift, generated, reference
 from tests.passes.steps import Steps
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/openvino")]
@@ -53,23 +53,17 @@ def test_a_graph_answers_like_its_checkpoint_at_any_batch_and_length(task: str, 
     made, effect = steps.export(exporter, source)
     assert effect["max_abs_logit_difference"] < 1e-3
     for batch, length in ((1, 5), (4, 17)):
-        expected = _source(source, task, batch, length)
+        expected = reference(source, tiny.inputs(task, batch, length))
         assert drift(expected, logits(made, task, batch, length)) < 1e-3
-
-
-def _source(source: Artifact, task: str, batch: int, length: int) -> Array:
-    from harness.toolchain.checkpoint import load_model
-    from harness.toolchain.parity import source_logits
-
-    return source_logits(load_model(source.path, task), tiny.inputs(task, batch, length))
 
 
 def test_a_language_model_goes_on_from_the_cache_inside_its_graph(steps: Steps, tmp_path: Path) -> None:
     source = tiny.checkpoint(tiny.LANGUAGE, tmp_path)
     made, effect = steps.export(exporter, source)
     assert effect["layers_with_fused_cache"] == 2
-    ids = tiny.inputs(tiny.LANGUAGE, 2, 9)["input_ids"]
-    assert drift(_source(source, tiny.LANGUAGE, 2, 9)[:, 4:], generated(made, "openvino", ids, prompt=5)) < 1e-3
+    inputs = tiny.inputs(tiny.LANGUAGE, 2, 9)
+    given = generated(made, "openvino", inputs["input_ids"], prompt=5)
+    assert drift(reference(source, inputs)[:, 4:], given) < 1e-3
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -155,14 +149,8 @@ def test_a_compressed_graph_is_not_compressed_again(graph: Any, steps: Steps) ->
 
 
 def test_a_checkpoint_in_bfloat16_keeps_its_precision(steps: Steps, tmp_path: Path) -> None:
-    from harness.toolchain.artifacts import write_manifest
-    from harness.toolchain.checkpoint import cast
-
     source = tiny.checkpoint(tiny.ENCODER, tmp_path)
-    (tmp_path / "bf16").mkdir()
-    cast(source, tmp_path / "bf16", "bfloat16")
-    write_manifest(tmp_path / "bf16", {**source.manifest, "precision": "bf16"})
-    made, _ = steps.export(exporter, tiny.read_artifact(tmp_path / "bf16"))
+    made, _ = steps.export(exporter, tiny.cast(source, "bfloat16"))
     assert "f32" not in types(made)
     assert np.isfinite(logits(made, tiny.ENCODER)).all()
-    assert drift(_source(source, tiny.ENCODER, 3, 11), logits(made, tiny.ENCODER)) < 0.1
+    assert drift(reference(source, tiny.inputs(tiny.ENCODER)), logits(made, tiny.ENCODER)) < 0.1

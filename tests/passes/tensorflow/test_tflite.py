@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import networks
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 from harness.contracts.artifact import Artifact, ConversionError
 from tests.passes import tiny
 from tests.passes.runtimes import drift
 from tests.passes.steps import Steps
 
-sys.path.append(str(Path(__file__).parents[3] / "images/toolchains/tensorflow"))
+sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/tensorflow")]
 
-from exporters import tflite
-from passes import fp16, int8_dynamic, int8_static, qat
-from tflite_graphs import constants, run
-
-tf.config.threading.set_intra_op_parallelism_threads(2)
-tf.config.threading.set_inter_op_parallelism_threads(1)
+from exporters import tflite  # noqa: E402
+from passes import fp16, int8_dynamic, int8_static, qat  # noqa: E402
+from tflite_graphs import constants, run  # noqa: E402
 
 PASSES = [
     pytest.param(fp16, np.float16, 0.02, id="fp16"),
@@ -32,28 +30,19 @@ PASSES = [
 ]
 
 
-def keras(folder: Path, widths: tuple[int, ...]) -> Artifact:
-    """A convolution, where there are two widths, and a matrix."""
-    import tf_keras
-
-    tf_keras.utils.set_random_seed(0)
-    layers = [tf_keras.layers.Input((1, tiny.EDGE, tiny.EDGE)), tf_keras.layers.Permute((2, 3, 1))]
-    layers += [tf_keras.layers.Conv2D(width, 5, strides=4, activation="relu") for width in widths]
-    layers += [tf_keras.layers.Flatten(), tf_keras.layers.Dense(4)]
-    folder.mkdir()
-    tf_keras.Sequential(layers).save(folder / "model.keras")
-    (folder / "config.json").write_text(json.dumps({"num_channels": 1, "image_size": tiny.EDGE}), "utf-8")
-    return tiny.artifact(folder, "keras", tiny.IMAGES, ["model.keras"])
+def layers(width: int) -> list[Any]:
+    """A convolution of that width, and a matrix."""
+    kinds = tf_keras.layers
+    convolution = kinds.Conv2D(width, 5, strides=4, activation="relu")
+    return [kinds.Permute((2, 3, 1)), convolution, kinds.Flatten(), kinds.Dense(4)]
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Artifact:
-    return keras(tmp_path / "keras", (48,))
+    return networks.keras(tmp_path / "keras", layers(48))
 
 
 def answers(source: Artifact, made: Artifact) -> tuple[np.ndarray, np.ndarray]:
-    import tf_keras
-
     pixels = tiny.inputs(tiny.IMAGES, 5)["pixel_values"]
     exact = np.asarray(tf_keras.models.load_model(source.weights[0], compile=False)(pixels, training=False))
     return exact, run(made.weights[0], pixels)
@@ -95,20 +84,14 @@ def test_static_int8_takes_as_many_examples_as_there_are(model: Artifact, steps:
     assert steps.apply(int8_static, model, examples=1000)[1]["examples"] == tiny.ROWS
 
 
-def test_quantization_training_without_earlier_passes_uses_the_default_scheme(model: Artifact, steps: Steps) -> None:
-    import tf_keras
-
-    tf_keras.Sequential(
-        [tf_keras.layers.Input((1, tiny.EDGE, tiny.EDGE)), tf_keras.layers.Flatten(), tf_keras.layers.Dense(4)]
-    ).save(model.weights[0])
-    made, effect = steps.apply(qat, model, epochs=1)
+def test_quantization_training_without_earlier_passes_uses_the_default_scheme(steps: Steps, tmp_path: Path) -> None:
+    flat = networks.keras(tmp_path / "flat", [tf_keras.layers.Flatten(), tf_keras.layers.Dense(4)])
+    made, effect = steps.apply(qat, flat, epochs=1)
     assert effect["scheme"] == "default"
     assert len(constants(made.weights[0], np.int8)) == effect["tensors_changed"] == 1
 
 
 def test_a_weight_beyond_float16_is_an_error(model: Artifact, steps: Steps) -> None:
-    import tf_keras
-
     loaded = tf_keras.models.load_model(model.weights[0], compile=False)
     kernel, bias = loaded.layers[-1].get_weights()
     kernel[0, 0] = 1e6
@@ -121,4 +104,4 @@ def test_a_weight_beyond_float16_is_an_error(model: Artifact, steps: Steps) -> N
 def test_a_model_too_small_for_the_converter_is_an_error(steps: Steps, tmp_path: Path) -> None:
     """The converter leaves tensors of fewer than 1,024 numbers alone."""
     with pytest.raises(ConversionError, match="stored no matrix and no filter as int8"):
-        steps.apply(int8_dynamic, keras(tmp_path / "small", (4,)))
+        steps.apply(int8_dynamic, networks.keras(tmp_path / "small", layers(4)))

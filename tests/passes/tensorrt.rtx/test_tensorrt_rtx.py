@@ -40,7 +40,7 @@ def graph(folder: Path, precision: str = "fp32", rectifier: str = "Relu") -> Art
     )
     folder.mkdir()
     (folder / "model.onnx").write_bytes(onnx_bytes.model(nodes, weights, taken, given))
-    return tiny.artifact(folder, "onnx", tiny.IMAGES, ["model.onnx"], precision=precision)
+    return tiny.artifact(folder, f"onnx/{precision}", tiny.IMAGES, ["model.onnx"])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -48,7 +48,7 @@ def test_an_engine_computes_in_the_precision_of_its_graph(precision: str, steps:
     made, effect = steps.export(tensorrt_rtx, graph(tmp_path / "source", precision))
     assert str(made.form) == f"tensorrt-rtx/{precision}"
     assert effect["matrix_products"] == {precision: 3}
-    assert made.manifest["extra"]["arithmetic"] == precision
+    assert made.manifest.extra["arithmetic"] == precision
 
 
 def test_an_engine_in_16_bits_is_smaller(steps: Steps, tmp_path: Path) -> None:
@@ -77,8 +77,6 @@ def test_a_file_that_is_no_graph_is_an_error(steps: Steps, tmp_path: Path) -> No
 
 
 def test_a_graph_in_dynamic_int8_is_refused(steps: Steps, tmp_path: Path) -> None:
-    source = graph(tmp_path / "source")
-    refused = Artifact(source.path, {**source.manifest, "precision": "int8"})
-    tiny.write_manifest(refused.path, refused.manifest)
+    refused = tiny.relabelled(graph(tmp_path / "source"), precision="int8")
     with pytest.raises(ConversionError, match="takes onnx/fp32, onnx/fp16, onnx/int8-qdq, not onnx/int8"):
         steps.export(tensorrt_rtx, refused)

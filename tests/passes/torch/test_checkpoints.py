@@ -69,7 +69,7 @@ def quantized(tmp_path: Path) -> Artifact:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return tiny.artifact(folder, "gguf", tiny.LANGUAGE, ["model.gguf"], precision="mixed")
+    return tiny.artifact(folder, "gguf/mixed", tiny.LANGUAGE, ["model.gguf"])
 
 
 def test_the_weights_of_a_gguf_file_come_out_as_it_dequantizes_them(quantized: Artifact, steps: Steps) -> None:
@@ -94,7 +94,7 @@ def test_the_checkpoint_of_a_gguf_file_has_its_configuration_and_tokenizer(quant
     assert not hasattr(config, "quantization_config")
     tokenizer = AutoTokenizer.from_pretrained(made.path, local_files_only=True)
     assert tokenizer.decode(tokenizer("the other").input_ids, skip_special_tokens=True) == "the other"
-    assert any(f"Q8_0 ({2 + 7 * LAYERS} tensors)" in line for line in made.manifest["provenance"])
+    assert any(f"Q8_0 ({2 + 7 * LAYERS} tensors)" in line for line in made.manifest.provenance)
 
 
 def test_a_checkpoint_from_a_gguf_file_is_one_for_other_exporters(quantized: Artifact, steps: Steps) -> None:

@@ -11,6 +11,7 @@ import torch
 from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
 
 from harness.contracts.artifact import ConversionError
+from harness.toolchain.checkpoint import load_model
 from tests.passes import tiny
 from tests.passes.runtimes import answer
 from tests.passes.steps import Steps
@@ -104,7 +105,7 @@ def test_the_student_that_is_written_is_as_small_as_the_effect_says(task: str, s
     shape = {} if task == tiny.ENCODER else {"depths": [2, 2]}
     source = tiny.checkpoint(task, tmp_path, **shape)
     made, effect = steps.apply(distill, source, epochs=1.0, batch=8)
-    teacher, student = (distill.load_model(artifact.path, task) for artifact in (source, made))
+    teacher, student = (load_model(artifact.path, artifact.manifest.auto_class) for artifact in (source, made))
     assert effect["parameters_before"] == parameters(teacher)
     assert effect["parameters"] == parameters(student) < parameters(teacher)
     assert effect["layers_removed"] == blocks(teacher) - blocks(student) > 0

@@ -92,7 +92,7 @@ def test_the_mask_of_padded_tokens_is_in_the_graph(steps: Steps, tmp_path: Path)
 def test_a_language_model_goes_on_from_its_cache(steps: Steps, tmp_path: Path) -> None:
     source = tiny.checkpoint(tiny.LANGUAGE, tmp_path)
     made, _ = steps.export(onnx_graph, source)
-    assert made.manifest["extra"] == {"key_value_heads": 2, "head_size": 16}
+    assert made.manifest.extra == {"key_value_heads": 2, "head_size": 16}
     ids = tiny.inputs(tiny.LANGUAGE, batch=2, length=9)["input_ids"]
     whole, _ = answer(source, "pytorch", {"input_ids": ids})
     assert drift(whole[:, 4:], generated(made, "onnxruntime", ids, prompt=5)) < 1e-3

@@ -31,7 +31,7 @@ def test_every_linear_layer_is_rounded_to_the_nearest_step_of_its_row(task: str,
     source = tiny.checkpoint(task, tmp_path)
     made, effect = steps.apply(int8_dynamic, source)
     before, after = weights(source), weights(made)
-    layers = made.manifest["extra"]["quantized_linears"]
+    layers = made.manifest.extra["quantized_linears"]
     assert len(layers) == effect["tensors_changed"] == LAYERS[task]
     changes = []
     for name in layers:
@@ -48,7 +48,7 @@ def test_all_else_stays_as_it_was(task: str, steps: Steps, tmp_path: Path) -> No
     source = tiny.checkpoint(task, tmp_path)
     made, _ = steps.apply(int8_dynamic, source)
     before, after = weights(source), weights(made)
-    quantized = {f"{name}.weight" for name in made.manifest["extra"]["quantized_linears"]}
+    quantized = {f"{name}.weight" for name in made.manifest.extra["quantized_linears"]}
     assert after.keys() - before.keys() == {f"{name}_scale" for name in quantized}
     assert all(torch.equal(after[name], before[name]) for name in before.keys() - quantized)
 
@@ -77,7 +77,7 @@ def test_pytorch_computes_nearly_the_same_in_int8(task: str, steps: Steps, tmp_p
 def test_a_head_of_its_own_is_quantized_too(steps: Steps, tmp_path: Path) -> None:
     made, effect = steps.apply(int8_dynamic, tiny.checkpoint(tiny.LANGUAGE, tmp_path, tie_word_embeddings=False))
     assert effect["tensors_changed"] == LAYERS[tiny.LANGUAGE] + 1
-    assert "lm_head" in made.manifest["extra"]["quantized_linears"]
+    assert "lm_head" in made.manifest.extra["quantized_linears"]
 
 
 def test_a_model_without_linear_layers_is_an_error(steps: Steps, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torchao.quantization.pt2e import FakeQuantize
 from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
 
 from harness.contracts.artifact import ConversionError
+from harness.toolchain.checkpoint import load_model
 from tests.passes import tiny
 from tests.passes.runtimes import answer
 from tests.passes.steps import Steps
@@ -132,7 +133,7 @@ def test_every_product_of_the_written_graph_is_one_of_integers(
     assert effect["tensors_quantized"] == len(integers) == layers
     assert effect["norms_folded"] == norms
     assert effect["training_steps"] == 2 * tiny.ROWS / 8
-    count = sum(parameter.numel() for parameter in qat.load_model(source.path, task).parameters())
+    count = sum(parameter.numel() for parameter in load_model(source.path, source.manifest.auto_class).parameters())
     assert effect["share_of_weights_quantized"] == pytest.approx(
         sum(np.prod(tensor.dims) for tensor in integers) / count, abs=1e-4
     )

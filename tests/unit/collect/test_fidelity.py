@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 
 from harness import tasks
 from harness.catalog import load_catalog
-from harness.collect.fidelity import BOUNDS, problem, tolerance
+from harness.collect.fidelity import TOLERANCES as BOUNDS
+from harness.collect.fidelity import problem, tolerance
 from harness.contracts.cards import TOLERANCES, PassCard
+from harness.contracts.record import FidelityRecord, MetricRecord
 from harness.contracts.task import Metric
 
-NEAR = {"top1_agreement": 1.0, "kl_divergence": 0.0}
+NEAR = FidelityRecord(positions=9, top1_agreement=1.0, kl_divergence=0.0, max_logit_difference=0.0)
 F1 = tasks.card("token-classification").metric("f1")
 PERPLEXITY = tasks.card("text-generation").metric("perplexity")
 ERRORS = Metric("errors", higher_is_better=False, words={})
@@ -28,19 +31,18 @@ def cost(pass_: str, **parameters: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("passes", "wanted"),
+    ("costs", "wanted"),
     [
         ([], "exact"),
-        ([{"costs": "int8"}], "int8"),
-        ([{"costs": "int8"}, {"costs": "fp16"}], "int8"),
-        ([{"costs": "bf16"}, {"costs": "int4"}], "int4"),
-        ([{"costs": "exact"}], "exact"),
-        ([{"costs": "fp16"}, {"name": "of an earlier version"}], "other"),
-        ([{"costs": "nothing at all"}], "other"),
+        (["int8"], "int8"),
+        (["int8", "fp16"], "int8"),
+        (["bf16", "int4"], "int4"),
+        (["exact"], "exact"),
+        (["fp16", "other"], "other"),
     ],
 )
-def test_a_method_has_the_widest_tolerance_of_its_passes(passes: list[dict[str, str]], wanted: str) -> None:
-    assert tolerance(passes) == wanted
+def test_a_method_has_the_widest_tolerance_of_its_passes(costs: list[str], wanted: str) -> None:
+    assert tolerance(costs) == wanted
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_the_tolerances_widen_from_one_to_the_next() -> None:
     [
         ({"top1_agreement": 0.8}, F1, 0.9, 0.9, "80.0% of the positions, int8 needs 85.0%"),
         ({"kl_divergence": 0.5}, F1, 0.9, 0.9, "0.5 nats (KL divergence) from the original's, int8 allows 0.15"),
-        ({}, F1, 0.8, 0.9, "f1 is 11.1% worse than the original's, int8 allows 5%"),
+        ({}, F1, 0.8, 0.9, "F1 is 11.1% worse than the original's, int8 allows 5%"),
         ({}, ERRORS, 0.3, 0.2, "errors is 50.0% worse than the original's, int8 allows 5%"),
         ({}, PERPLEXITY, 50, 25, "perplexity is 2 times the original's, int8 allows 1.15"),
         ({"kl_divergence": math.nan}, F1, 0.9, 0.9, "nan nats"),
@@ -91,7 +93,8 @@ def test_the_tolerances_widen_from_one_to_the_next() -> None:
 def test_what_leaves_its_bounds_is_told_in_numbers(
     fidelity: dict[str, float], metric: Metric, ours: float, theirs: float, told: str
 ) -> None:
-    assert told in str(problem("int8", NEAR | fidelity, metric, ours, theirs))
+    values = (MetricRecord(metric.name, value, None) for value in (ours, theirs))
+    assert told in str(problem("int8", replace(NEAR, **fidelity), *values, metric))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -106,4 +109,5 @@ def test_what_leaves_its_bounds_is_told_in_numbers(
     ],
 )
 def test_what_is_as_good_passes(metric: Metric, ours: float, theirs: float) -> None:
-    assert problem("int8", NEAR, metric, ours, theirs) is None
+    values = (MetricRecord(metric.name, value, None) for value in (ours, theirs))
+    assert problem("int8", NEAR, *values, metric) is None

@@ -12,7 +12,7 @@ import pytest
 from harness.catalog import Image
 from harness.engines.contract import Built, Job, Outcome, Place, Say
 from harness.results import Status
-from harness.run.interrupt import Interrupted, Interrupts
+from harness.runner.interrupt import Interrupted, Interrupts
 from tests.in_process import CELLS, ROUNDS, Behaviour, InProcess, end, execute, kinds, pass_over, say, succeed
 
 

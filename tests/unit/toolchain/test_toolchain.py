@@ -73,6 +73,7 @@ MANIFEST = {
             "parameters": {},
             "effect": {"bits_per_weight": 8.0, "zeros": 3},
             "source": "another paper",
+            "costs": "other",
         }
     ],
     "provenance": ["found on the beach"],
@@ -174,7 +175,7 @@ def test_how_a_model_is_used_is_carried_over(run: Run, step: Path, kind: str) ->
 
 def test_an_artifact_that_does_not_say_its_use_is_refused(run: Run, artifact: Path) -> None:
     (artifact / "manifest.json").write_text(json.dumps({k: v for k, v in MANIFEST.items() if k != "call"}))
-    told = "artifact: its manifest.json does not say 'call': make it again, with this version"
+    told = "artifact: manifest.json: the field 'call' is missing"
     assert run("export", exporter="onnx")[1]["reason"] == told
 
 

@@ -25,7 +25,6 @@ CARD = ExporterCard(
 #: Tokens that a signature takes, up to what the model has positions for. A text is padded to the next of them. Few, because the
 #: runtime packs the weights once more for every signature: the file does not grow, the memory does.
 LENGTHS = (32, 128, 512)
-TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def export(source: Artifact, out: Path, context: Context) -> Made:
@@ -63,7 +62,9 @@ def _samples(path: Path, model: Any, use: Use) -> dict[str, dict[str, Any]]:
 
     if use.modality == "image":
         return {"images": {"pixel_values": torch.zeros(1, *image_shape(path))}}
-    known = [name for name in TEXT if name in inspect.signature(model.forward).parameters]
+    # What the tokenizer names and the model takes: where both know segments, those too.
+    named = sample_inputs(path, model.config, use, 1)
+    known = [name for name in inspect.signature(model.forward).parameters if name in named]
     return {
         f"tokens_{length}": {name: torch.ones(1, length, dtype=torch.int32) for name in known}
         for length in _lengths(path, model.config)
