@@ -5,7 +5,9 @@ Arguments pass through after ``--``: ``nox -s matrix -- --only runtime=onnxrunti
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 
@@ -70,23 +72,55 @@ def publish(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; those with containers and with a browser run where an engine and Chromium are found."""
+    """Run the tests; those with containers or a browser run where an engine and Chromium are found. -- --cov tells coverage."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    words = [word for word in session.posargs if word != "--cov"]
+    if words == session.posargs:
+        session.run("pytest", *words)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *words)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+def image_of(toolchain: str) -> tuple[Path, Path]:
+    """The folder of a toolchain's image and the lock file of its environment; ``tensorrt.rtx`` is a variant of tensorrt."""
+    name, _, variant = toolchain.partition(".")
+    folder = Path("images/toolchains", name)
+    return folder, folder / (f"requirements.{variant}.txt" if variant else "requirements.txt")
+
+
+def install_compiled(session: nox.Session, image: Path) -> None:
+    """Compile and install the packages without wheels that an image's yaml file names."""
+    _, _, listed = (image / "image.yaml").read_text("utf-8").partition("\ncompiled:\n")
+    for line in takewhile(lambda line: line.startswith("  - "), listed.splitlines()):
+        package = line.removeprefix("  - ")
+        recipe = Path("images/wheels", package)
+        with TemporaryDirectory() as scratch:
+            sources, out = Path(scratch, "sources"), Path(scratch, "out")
+            out.mkdir()
+            fetch = ("pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-binary", package)
+            session.run(*fetch, "--requirement", f"{recipe}/requirements.txt", "--dest", str(sources))
+            session.run("bash", f"{recipe}/build.sh", str(sources), str(out), external=True, silent=True)
+            session.install("--quiet", "--no-deps", *map(str, out.glob("*.whl")))
 
 
 @nox.session
-@nox.parametrize("toolchain", sorted(folder.name for folder in Path("tests/passes").iterdir() if folder.is_dir()))
+@nox.parametrize("toolchain", sorted({file.parent.name for file in Path("tests/passes").glob("*/test_*.py")}))
 def passes(session: nox.Session, toolchain: str) -> None:
     """Test the compression passes of a toolchain in its own locked environment: nox -s "passes(toolchain='torch')"."""
-    lock = Path("images", "toolchains", toolchain, "requirements.txt")
+    image, lock = image_of(toolchain)
     mark = Path(session.virtualenv.location) / "installed.txt"
     if not mark.exists() or mark.read_text("utf-8") != lock.read_text("utf-8"):
         session.install("--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock))
+        install_compiled(session, image)
         session.install("--quiet", "pytest")
         mark.write_text(lock.read_text("utf-8"), "utf-8")
     environment = {"PYTHONPATH": ".", "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", "TF_USE_LEGACY_KERAS": "1"}
-    session.run("python", "-m", "pytest", f"tests/passes/{toolchain}", *session.posargs, env=environment)
+    session.run(
+        "python", "-m", "pytest", "--durations=10", f"tests/passes/{toolchain}", *session.posargs, env=environment
+    )
 
 
 @nox.session
@@ -103,6 +137,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    for described in sorted(
+        Path("images").glob("*/*/image.yaml")
+    ):  # apart: images use the same names for their modules
+        folder = str(described.parent)
+        session.run("mypy", "--explicit-package-bases", folder, env={"MYPYPATH": f"{folder}:."}, silent=True)
 
 
 @nox.session

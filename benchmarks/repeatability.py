@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from harness.report.compare import load
+from harness.report.history.compare import load
 from harness.results import Cell, Status
 
 WANTED = 0.9
@@ -17,7 +17,7 @@ WANTED = 0.9
 def main() -> None:
     """Print the share and a line for every cell that is not part of it; exit with 1 below nine of ten."""
     before, after = (load(name) for name in sys.argv[1:3])
-    if before.environment.host != after.environment.host:
+    if before.machines.keys() != after.machines.keys():
         print("the runs come from different machines: their latencies are not comparable")
     old = {cell.id: cell for cell in before.cells}
     pairs = [(old[cell.id], cell) for cell in after.cells if cell.id in old and _known(cell) and _known(old[cell.id])]

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +161,7 @@ def student_t_cdf(t: float, df: float) -> float:
     return tail if t < 0 else 1 - tail
 
 
+@lru_cache(maxsize=256)  # few numbers of rounds, asked for again after each of them
 def student_t_quantile(probability: float, df: float) -> float:
     """The t with ``student_t_cdf(t, df) == probability``, by bisection. ValueError outside (0, 1)."""
     if not 0 < probability < 1:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.report.history import History, Run
+from harness.report.history.runs import History, Run
 from harness.results import Cell, Results
-from tests.results_factory import results
+from tests.results_factory import MACHINE, machine, results
 
 MONDAY, TUESDAY, WEDNESDAY = (f"2026-11-{day}T04:12:09Z" for day in (23, 24, 25))
 RUN = results()
@@ -19,9 +19,10 @@ def history(*runs: Results) -> History:
     return History(tuple(run for run in found if run))
 
 
-def at(when: str, run: Results = RUN, host: str = "f3a9c1d2") -> Results:
-    environment = run.environment.model_copy(update={"host": host})
-    return run.model_copy(update={"created_at": when, "environment": environment})
+def at(when: str, run: Results = RUN, host: str = MACHINE) -> Results:
+    """A run at a time, all of it measured on one machine."""
+    cells = [cell.model_copy(update={"machine": cell.machine and host}) for cell in run.cells]
+    return run.model_copy(update={"created_at": when, "machines": {host: machine(host)}, "cells": cells})
 
 
 def changed(id: str, change: Callable[[Cell], Cell], run: Results = RUN) -> Results:

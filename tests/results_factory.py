@@ -6,15 +6,18 @@ import hashlib
 import random
 from typing import Any
 
-from harness.report.text import slug
+from harness.report.language.untrusted_text import slug
 from harness.results import (
     Artifact,
     Cell,
     Environment,
+    FieldFacts,
     Generation,
     Image,
     Latency,
+    Machine,
     Memory,
+    MetricFacts,
     Overhead,
     PassRecord,
     Phase,
@@ -22,6 +25,7 @@ from harness.results import (
     Results,
     Round,
     Status,
+    TaskFacts,
 )
 from harness.stats import geometric_mean, percentile, round_interval
 
@@ -31,6 +35,24 @@ WORKLOADS = {
     "text-generation": {"batch": 1, "prompt_tokens": 64, "generated_tokens": 16},
     "token-classification": {"batch": 1, "sequence_length": 128},
     "image-classification": {"batch": 1, "image_size": 8},
+}
+MACHINE, OTHER = "f3a9c1d2", "0badcafe"
+TASKS = {
+    "text-generation": {"en": "text generation", "ru": "генерация текста"},
+    "token-classification": {"en": "token classification", "ru": "разметка слов"},
+    "image-classification": {"en": "image classification", "ru": "классификация изображений"},
+}
+METRICS = {
+    "perplexity": (False, {"en": "perplexity", "ru": "перплексия"}),
+    "f1": (True, {"en": "F1", "ru": "F1"}),
+    "accuracy": (True, {"en": "accuracy", "ru": "доля верных"}),
+}
+FIELDS = {
+    "batch": {"en": "batch", "ru": "батч"},
+    "sequence_length": {"en": "{value} tokens", "ru": "токенов: {value}"},
+    "prompt_tokens": {"en": "prompt {value}", "ru": "запрос {value}"},
+    "generated_tokens": {"en": "generates {value}", "ru": "генерирует {value}"},
+    "image_size": {"en": "{value} × {value} px", "ru": "{value} × {value} пикс."},
 }
 MODELS: dict[str, dict[str, Any]] = {
     "smollm2-135m": {"task": "text-generation", "ms": 1480.0, "mb": 538.1, "metric": ("perplexity", 33.30, 0.9, False)},
@@ -89,7 +111,12 @@ def results(*, language: str = "en", rounds: int = 5, seed: int = 7) -> Results:
 
 
 def wrap(
-    cells: list[Cell], *, language: str = "en", title: str = "Compression matrix", cpu: str = "AMD EPYC 9R14"
+    cells: list[Cell],
+    *,
+    language: str = "en",
+    title: str = "Compression matrix",
+    cpu: str = "AMD EPYC 9R14",
+    machines: tuple[str, ...] = (MACHINE,),
 ) -> Results:
     """A run around given cells."""
     return Results(
@@ -97,16 +124,11 @@ def wrap(
         created_at="2026-11-24T04:12:09Z",
         language=language,
         baseline={"method": "original", "runtime": "pytorch"},
+        machines={each: machine(each, cpu) for each in machines},
+        tasks={name: TaskFacts(words=said) for name, said in TASKS.items()},
+        metrics={name: MetricFacts(higher_is_better=up, words=said) for name, (up, said) in METRICS.items()},
+        workload_fields={name: FieldFacts(letter=name[0], words=said) for name, said in FIELDS.items()},
         environment=Environment(
-            host="f3a9c1d2",
-            cpu=cpu,
-            cpu_count=2,
-            cpu_flags=["avx2", "avx512f", "avx512_vnni", "avx512_bf16"],
-            memory_bytes=25_200_000_000,
-            gpu=[],
-            system="Debian GNU/Linux 12 (bookworm)",
-            kernel="6.1.0-28-amd64",
-            governor=None,
             engine="docker",
             engine_version="20.10.24",
             engine_reason="a Docker Engine answers",
@@ -118,6 +140,43 @@ def wrap(
         matrix="models:\n  - name: minilm-ner\n    source: zoo:minilm-ner\n",
         cells=cells,
     )
+
+
+def machine(id: str = MACHINE, cpu: str = "AMD EPYC 9R14") -> Machine:
+    """A machine without a GPU, named by its id."""
+    return Machine(
+        id=id,
+        name=id,
+        cpu=cpu,
+        cpu_count=2,
+        cpu_flags=["avx2", "avx512f", "avx512_vnni", "avx512_bf16"],
+        memory_bytes=25_200_000_000,
+        system="Debian GNU/Linux 12 (bookworm)",
+        kernel="6.1.0-28-amd64",
+    )
+
+
+def two_machines(*, language: str = "en") -> Results:
+    """The run of ``results``, measured on two machines; the second is twice as fast and has a hostile name."""
+    run = results(language=language)
+    faster = [
+        cell.model_copy(update={"machine": OTHER, "latency_ms": _halved(cell)}) for cell in run.cells if cell.machine
+    ]
+    other = machine(OTHER).model_copy(update={"name": "lab <b>two"})
+    return run.model_copy(update={"cells": [*run.cells, *faster], "machines": {**run.machines, OTHER: other}})
+
+
+def _halved(cell: Cell) -> Latency | None:
+    latency = cell.latency_ms
+    if latency is None:
+        return None
+    rounds = [
+        each.model_copy(update={"median_ms": each.median_ms / 2, "samples_ms": [ms / 2 for ms in each.samples_ms]})
+        for each in latency.rounds
+    ]
+    low, high = latency.interval or (latency.p50, latency.p50)
+    halves = {"p50": latency.p50 / 2, "p90": latency.p90 / 2, "p99": latency.p99 / 2, "interval": (low / 2, high / 2)}
+    return latency.model_copy(update={**halves, "rounds": rounds})
 
 
 def many(rows: int) -> Results:
@@ -187,6 +246,7 @@ def _cell(model: str, method: str, runtime: str, rounds: int, draw: random.Rando
         runtime=runtime,
         device="cpu",
         workload=WORKLOADS[facts["task"]],
+        machine=MACHINE,
         status=status,
         reason=reason,
         weights_bytes=weights,

@@ -11,7 +11,12 @@ from pathlib import Path
 from harness.catalog import places
 from harness.errors import UsageError
 
-_BUILD_FILES = ("Dockerfile", "image.yaml", "system.sh", "__pycache__")  # of an image's folder, besides lock files: not its code
+_BUILD_FILES = (
+    "Dockerfile",
+    "image.yaml",
+    "system.sh",
+    "__pycache__",
+)  # of an image's folder, besides lock files: not its code
 
 
 def hash_files(paths: Iterable[Path], *roots: Path) -> str:

@@ -1,9 +1,9 @@
 """Folders from elsewhere: ``--images DIR``, and packages that are installed beside this one.
 
 A plug-in is an importable package that an entry point of the group ``compression_matrix.plugins`` names. Its folder may hold
-``images/``, laid out like ours, and modules in ``tasks/``, ``engines/``, ``datasets/`` (readers), ``zoo/datasets/`` and ``zoo/models/``. These folders
-are appended to the ``__path__`` of our packages, so ``tasks/x.py`` of a plug-in is found as ``harness.tasks.x``. The package
-itself is not imported.
+``images/``, laid out like ours, and modules in ``tasks/``, ``engines/``, ``datasets/`` (readers), ``zoo/datasets/`` and
+``zoo/models/``. These folders are appended to the ``__path__`` of our packages, so ``tasks/x.py`` of a plug-in is found as
+``harness.tasks.x``. The package itself is not imported.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def report(out: Path, against: str | None, as_json: bool) -> None:
     """
     from harness import report as drawing
     from harness import results as records
-    from harness.report import compare as comparing
+    from harness.report.history import compare as comparing
 
     results = records.read(out / "results.json")
     if results is None:
@@ -55,7 +55,7 @@ def compare(before: str, after: str, threshold: float, as_json: bool) -> None:
 
     Exit codes: 0 nothing got worse; 1 a cell got slower, larger, worse or broken beyond the threshold; 2 no such results.
     """
-    from harness.report import compare as comparing
+    from harness.report.history import compare as comparing
 
     found = comparing.compare(comparing.load(before), comparing.load(after), threshold)
     if as_json:
@@ -88,8 +88,8 @@ def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: 
       harness export --format latex --model minilm-ner --out table.tex
       harness export --format csv --columns id,latency_p50_ms,weights_bytes
     """
-    from harness.report import compare as comparing
-    from harness.report.export import export as exporting
+    from harness.report.files.export import export as exporting
+    from harness.report.history import compare as comparing
 
     wanted = [name.strip() for name in columns.split(",") if name.strip()]
     text = exporting(comparing.load(run), format_, models, wanted)

@@ -90,7 +90,7 @@ def selftest(as_json: bool, **where: Any) -> None:
     Exit codes: 0 all checks passed; 1 one failed; 3 the engine is missing.
     """
     from harness.commands import selftest as tested
-    from harness.run import selftest as testing
+    from harness.runner import selftest as testing
 
     made = tested.run(**where)
     click.echo(made.model_dump_json(indent=1) if as_json else testing.text(made))

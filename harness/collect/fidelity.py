@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.contracts.cards import TOLERANCES as TOLERANCES_IN_ORDER
+from harness.contracts.cards import TOLERANCES
 from harness.contracts.record import FidelityRecord, MetricRecord
 from harness.contracts.task import Metric
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The bounds of one group of methods; ``relative_loss`` is of the metric, such as 0.1 for a tenth of F1 or of accuracy."""
+    """What one tolerance allows; ``relative_loss`` is of the metric, such as 0.1 for a tenth of F1 or of accuracy."""
 
     top1_agreement: float  # at least
     kl_divergence: float  # at most, nats
@@ -25,7 +25,7 @@ class Tolerance:
 
 
 #: From narrow to wide. A method of several passes has the widest of theirs.
-TOLERANCES = {
+BOUNDS = {
     "exact": Tolerance(0.995, 0.001, 1.005, 0.01),  # other kernels, the same weights
     "fp16": Tolerance(0.98, 0.005, 1.01, 0.01),
     "bf16": Tolerance(0.95, 0.02, 1.03, 0.02),
@@ -37,7 +37,7 @@ TOLERANCES = {
 
 def tolerance(costs: Iterable[str]) -> str:
     """The tolerance of a method, of what each of its passes says it may cost: the widest; ``exact`` where there are none."""
-    return max(costs, key=TOLERANCES_IN_ORDER.index, default=TOLERANCES_IN_ORDER[0])
+    return max(costs, key=TOLERANCES.index, default=TOLERANCES[0])
 
 
 def problem(
@@ -47,7 +47,7 @@ def problem(
 
     ``ours`` and ``theirs`` are the main metric of the cell and of the reference. What is not a number is outside every bound.
     """
-    bound = TOLERANCES[name]
+    bound = BOUNDS[name]
     if not fidelity.top1_agreement >= bound.top1_agreement:
         found = f"its first choice is the original's at {fidelity.top1_agreement:.1%} of the positions"
         return f"{found}, {name} needs {bound.top1_agreement:.1%}"

@@ -39,9 +39,11 @@ def keep(made: Results, before: Results) -> Results:
         _marked(old[cell.id], before) if cell.id in old and _worth(old[cell.id]) > _worth(cell) else cell
         for cell in made.cells
     ]
-    here = before.environment.host == made.environment.host
-    overhead = made.overhead or (before.overhead if here else None)
-    return made.model_copy(update={"cells": cells, "overhead": overhead})
+    used = {cell.machine for cell in cells}
+    machines = {**{id: found for id, found in before.machines.items() if id in used}, **made.machines}
+    words = {name: {**getattr(before, name), **getattr(made, name)} for name in ("tasks", "metrics", "workload_fields")}
+    overhead = made.overhead or (before.overhead if before.machines.keys() & made.machines.keys() else None)
+    return made.model_copy(update={"cells": cells, "machines": machines, "overhead": overhead, **words})
 
 
 def kept(results: Results) -> list[str]:
@@ -59,8 +61,9 @@ def _worth(cell: Cell) -> int:
 def _marked(cell: Cell, before: Results) -> Cell:
     if any(text.startswith(MARK) for text in cell.caveats):
         return cell  # from a run before that one
-    when, machine = cell.measured_at or before.created_at, before.environment
-    text = f"{MARK} {before.created_at}: measured {when} on {machine.cpu} ({machine.host}), not in this run"
+    when, machine = cell.measured_at or before.created_at, before.machines.get(cell.machine or "")
+    place = f" on {machine.name} ({machine.cpu})" if machine else ""
+    text = f"{MARK} {before.created_at}: measured {when}{place}, not in this run"
     return cell.model_copy(update={"caveats": [*cell.caveats, text]})
 
 

@@ -10,8 +10,8 @@ from harness import stats
 from harness.contracts.record import Measurement, MemoryRecord
 from harness.contracts.values import dump
 from harness.results import Generation, Latency, Memory, Noise, Phase, Round
-from harness.run.receipt import Receipt
-from harness.run.rounds import Judge
+from harness.runner.receipt import Receipt
+from harness.runner.rounds import Judge
 
 
 def latency(records: Sequence[Measurement], counts: Sequence[bool], judge: Judge) -> Latency:

@@ -39,9 +39,9 @@ from harness.results import (
     Status,
     TaskFacts,
 )
-from harness.run import rounds, selftest
-from harness.run.stages import Failure
-from harness.run.store import Entry, Store, hash_of
+from harness.runner import rounds, selftest
+from harness.runner.stages import Failure
+from harness.runner.store import Entry, Store, hash_of
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,9 @@ class Collector:
         if not told:
             return {}
         peaks = [status.peak_rss_bytes for status in told if status.peak_rss_bytes is not None]
-        seconds = math.fsum(status.seconds for status in told)  # the same in whatever order, because the steps are a set
+        seconds = math.fsum(
+            status.seconds for status in told
+        )  # the same in whatever order, because the steps are a set
         return {"convert": Phase(seconds=seconds, peak_rss_bytes=max(peaks, default=None))}
 
     def _quality(self, planned: PlannedCell) -> dict[str, Any]:
@@ -257,14 +259,14 @@ class Collector:
         entry = self.store.find(planned.artifact) if planned.artifact else None
         if entry is None:
             return None
-        manifest = entry.manifest
+        manifest, found = entry.manifest, hash_of(entry.files)
         return Artifact(
-            hash=hash_of(entry.artifact_files),
+            hash=found,
             format=manifest.format,
             precision=manifest.precision,
             passes=[PassRecord(**dump(applied)) for applied in manifest.passes],
             provenance=manifest.provenance,
-            zstd_bytes=zstd.zstd_bytes(entry),
+            zstd_bytes=zstd.zstd_bytes(entry, found),
         )
 
 

@@ -5,23 +5,46 @@ Zeros of pruning and repeats of clustering take their full width in most formats
 
 from __future__ import annotations
 
-from harness.run.store import Entry, read_json, write_json
+from dataclasses import dataclass
+
+from harness.contracts import values
+from harness.contracts.files import write_json
+from harness.runner.store import Entry
 
 LEVEL = 3  # zstd's own default
 
 
-def zstd_bytes(entry: Entry) -> int:
-    """Bytes of an artifact's weight files after ``zstd -3``, one by one; computed once, then kept beside its receipt."""
-    kept = entry.path / "zstd.json"
-    if not kept.exists():
-        import zstandard
+@dataclass(frozen=True)
+class Compressed:
+    """The content of ``zstd.json``."""
 
-        total = 0
-        for name in entry.manifest.weights:
-            stream = zstandard.ZstdCompressor(level=LEVEL, threads=-1).compressobj()
-            with (entry.out / name).open("rb") as file:
-                while chunk := file.read(2**22):
-                    total += len(stream.compress(chunk))
-            total += len(stream.flush())
-        write_json(kept, {"level": LEVEL, "bytes": total})
-    return int(read_json(kept)["bytes"])
+    level: int
+    bytes: int
+    artifact: str  # hash of what was compressed
+
+
+def zstd_bytes(entry: Entry, artifact: str) -> int:
+    """Bytes of an artifact's weight files after ``zstd -3``, one by one; computed once, then kept beside its receipt.
+
+    ``artifact`` is the hash of the artifact; what was kept of another, or is damaged, is computed again.
+    """
+    kept = entry.path / "zstd.json"
+    try:
+        found = values.read(Compressed, kept)
+        if (found.level, found.artifact) == (LEVEL, artifact):
+            return found.bytes
+    except values.Damaged:
+        pass
+    total = sum(_compressed(entry, name) for name in entry.manifest.weights)
+    write_json(kept, values.dump(Compressed(LEVEL, total, artifact)))
+    return total
+
+
+def _compressed(entry: Entry, name: str) -> int:
+    import zstandard
+
+    stream, total = zstandard.ZstdCompressor(level=LEVEL, threads=-1).compressobj(), 0
+    with (entry.out / name).open("rb") as file:
+        while chunk := file.read(2**22):
+            total += len(stream.compress(chunk))
+    return total + len(stream.flush())

@@ -10,9 +10,9 @@ from harness.commands import preview, workspace
 from harness.commands import run as running
 from harness.commands.run import Outcome
 from harness.commands.workspace import Workspace
-from harness.report import compare as comparing
-from harness.report.compare import Comparison
-from harness.run.progress import Kind
+from harness.report.history import compare as comparing
+from harness.report.history.compare import RunComparison
+from harness.runner.progress import Kind
 
 
 class Options(TypedDict, total=False):
@@ -69,7 +69,7 @@ def run(
 
 def compare(
     before: str | Path, after: str | Path = "reports/results.json", threshold: float = comparing.THRESHOLD
-) -> Comparison:
+) -> RunComparison:
     """Two runs beside each other: results files, or git revisions that hold reports/results.json.
 
     ``threshold`` is the relative change that counts. Raises UsageError where there are no such results.

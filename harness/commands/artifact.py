@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.commands.workspace import Workspace, say
 from harness.engines.contract import missing_somewhere
 from harness.errors import UsageError
-from harness.run.steps import hand_closure
+from harness.runner.steps import hand_closure
 
 
 def lay_out(workspace: Workspace, folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.engines import registry
 from harness.errors import UsageError
-from harness.run.store import Store, size_of
+from harness.runner.store import Store, size_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

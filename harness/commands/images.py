@@ -9,7 +9,7 @@ from harness.catalog import plugins
 from harness.commands.workspace import say
 from harness.engines import registry
 from harness.errors import UsageError, did_you_mean
-from harness.run.steps import hand_closure
+from harness.runner.steps import hand_closure
 
 
 def build(names: Sequence[str], work: Path, engine: str, images: Sequence[Path] = ()) -> None:

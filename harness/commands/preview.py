@@ -7,9 +7,9 @@ from typing import Any
 from harness.commands.workspace import Workspace
 from harness.engines.contract import missing_somewhere
 from harness.matrix.plan import PlannedCell
-from harness.run import estimate
-from harness.run.progress import duration
-from harness.run.stages import missing_steps
+from harness.runner import estimate
+from harness.runner.progress import duration
+from harness.runner.stages import missing_steps
 
 
 def of(workspace: Workspace) -> dict[str, Any]:

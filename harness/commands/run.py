@@ -16,10 +16,10 @@ from harness.errors import EnvironmentProblem, Exit, UsageError
 from harness.matrix import spec
 from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan
-from harness.run import estimate, progress
-from harness.run.interrupt import Interrupted, Interrupts
-from harness.run.search import Passes, describe, search
-from harness.run.stages import Run, missing_steps
+from harness.runner import estimate, progress
+from harness.runner.interrupt import Interrupted, Interrupts
+from harness.runner.search import Passes, describe, search
+from harness.runner.stages import Run, missing_steps
 
 
 @dataclass(frozen=True)

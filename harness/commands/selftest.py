@@ -9,8 +9,8 @@ from harness import results
 from harness.catalog import plugins
 from harness.commands.workspace import options_of, say
 from harness.engines import registry
-from harness.run import selftest
-from harness.run.store import Store
+from harness.runner import selftest
+from harness.runner.store import Store
 
 
 def run(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from harness import sources
+from harness import datasets, sources
 from harness.catalog import Catalog, plugins
 from harness.contracts.machine import Machine
 from harness.engines import registry
@@ -19,12 +19,12 @@ from harness.matrix import load, source, spec
 from harness.matrix.expand import Cell, expand
 from harness.matrix.plan import Plan
 from harness.matrix.planner import Planner
-from harness.run import progress
-from harness.run.interrupt import Interrupts
-from harness.run.search import Choice
-from harness.run.selection import selection
-from harness.run.stages import Run, sites_of
-from harness.run.store import Store
+from harness.runner import progress
+from harness.runner.interrupt import Interrupts
+from harness.runner.search import Choice
+from harness.runner.selection import selection
+from harness.runner.stages import Run, sites_of
+from harness.runner.store import Store
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Workspace:
             self.engine.isolation,
             sites_of(self.engine),
             self._fingerprint,
-            lambda parsed: (),
+            self._formats,
             {
                 cell: choice.record.reason if choice.passes is None else choice.passes
                 for cell, choice in self.choices.items()
@@ -78,6 +78,12 @@ class Workspace:
         base = self.matrix_file.resolve().parent
         most = self.matrix.limits.source
         return cache(lambda parsed: sources.fingerprint(parsed, base, most))
+
+    def _formats(self, parsed: source.Source) -> Sequence[str]:
+        """The formats of a data set's files; of a source that is no path: not known before it is fetched."""
+        if not isinstance(parsed, source.PathSource):
+            return ()
+        return datasets.formats_in(sources.existing(parsed, self.matrix_file.resolve().parent))
 
     def run_over(self, plan: Plan, display: progress.Progress, interrupts: Interrupts) -> Run:
         """A run that has not begun."""

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.contracts.artifact import Manifest
+
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 
@@ -42,7 +44,7 @@ class Adapter(Protocol):
         :class:`Unsupported` may be raised.
         """
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Load the artifact (a folder, read-only) so that ``run`` can be called."""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:

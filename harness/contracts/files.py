@@ -26,6 +26,18 @@ def write_json(file: Path, value: Any, *, sync: bool = False) -> None:
     write_atomically(file, json.dumps(value, indent=1, ensure_ascii=False), sync=sync)
 
 
+def sync_tree(folder: Path) -> None:
+    """Bring every file below a folder to the disk, and the folders that name them."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            descriptor = os.open(Path(parent, name), os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(parent))
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk: a file that was renamed into it is there after a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 def hash_tree(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its relative name. Links are not followed: they are named as links."""
-    return {file.relative_to(folder).as_posix(): _hash(file) for file in sorted(_below(folder))}
+    return {file.relative_to(folder).as_posix(): hash_file(file) for file in sorted(_below(folder))}
 
 
 def hash_of(files: Mapping[str, str]) -> str:
@@ -26,7 +26,8 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (link for name in folders if (link := Path(parent, name)).is_symlink())
 
 
-def _hash(file: Path) -> str:
+def hash_file(file: Path) -> str:
+    """SHA-256 of a plain file; of anything else the words that say so, because it is never opened."""
     if not stat.S_ISREG(file.lstat().st_mode):
         return "not a plain file"
     with file.open("rb") as stream:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
 from harness.contracts.artifact import Recipe
 from harness.contracts.cards import Use
@@ -38,6 +38,15 @@ Row: TypeAlias = Mapping[str, Any]
 #: A metric as a function: how often each resample takes each example, [resamples, examples], and the tallies of the examples,
 #: [examples, k], become the metric of each resample, [resamples].
 MetricFunction: TypeAlias = "Callable[[Floats, Floats], Floats]"
+
+
+class ModelFacts(TypedDict):
+    """The fields of a manifest that say how a model is used."""
+
+    task: str
+    call: str
+    modality: str
+    auto_class: str
 
 
 class Misfit(ValueError):
@@ -94,10 +103,14 @@ class TaskCard:
     source: str  # where the main metric is defined
 
     @property
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> ModelFacts:
         """What the manifest of every artifact says of the use of its model; every pass and exporter carries it over."""
-        use = {"call": self.use.call, "modality": self.use.modality}
-        return {"task": self.name, **use, "auto_class": self.auto_class}
+        return {
+            "task": self.name,
+            "call": self.use.call,
+            "modality": self.use.modality,
+            "auto_class": self.auto_class,
+        }
 
     def metric(self, name: str) -> Metric:
         """The metric of that name. Raises KeyError."""

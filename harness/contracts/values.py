@@ -7,6 +7,7 @@ place, such as ``record.json: latency.nanoseconds[3]: expected int, got 'x'``. S
 from __future__ import annotations
 
 import json
+import stat
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -25,16 +26,29 @@ class Damaged(ValueError):
 
 
 def read(cls: type[T], file: Path) -> T:
-    """The value in a JSON file. Raises Damaged, also where the file is missing, too large or no JSON."""
+    """The value in a JSON file. Raises Damaged, also where the file is missing, no plain file, too large or no JSON."""
+    return parse(cls, _json(file), file.name)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file, whatever it holds. Raises Damaged as ``read`` does."""
+    data = _json(file)
+    _require(isinstance(data, dict), "a mapping", data, file.name)
+    return data  # type: ignore[no-any-return]
+
+
+def _json(file: Path) -> Any:
     try:
-        if file.stat().st_size > MAX_BYTES:
+        found = file.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Damaged(f"{file.name}: not a plain file")
+        if found.st_size > MAX_BYTES:
             raise Damaged(f"{file.name}: larger than {MAX_BYTES >> 20} MiB")
-        data = json.loads(file.read_bytes())
+        return json.loads(file.read_bytes())
     except OSError as error:
         raise Damaged(f"{file.name}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise error if isinstance(error, Damaged) else Damaged(f"{file.name}: no JSON ({error})") from None
-    return parse(cls, data, file.name)
 
 
 def dump(value: Any) -> dict[str, Any]:
@@ -103,6 +117,8 @@ def _read_sequence(origin: Any, arguments: tuple[Any, ...], data: Any, where: st
     if origin is tuple and arguments[-1] is not Ellipsis:
         _require(len(data) == len(arguments), f"{len(arguments)} values", data, where)
         pairs = list(zip(arguments, data, strict=True))
+    elif arguments[0] is int and all(type(each) is int for each in data):  # thousands of samples: no call for each
+        return origin(data)
     else:
         pairs = [(arguments[0], each) for each in data]
     return origin(_read(wanted, each, f"{where}[{i}]", depth + 1) for i, (wanted, each) in enumerate(pairs))

@@ -1,9 +1,9 @@
 """Taking over what a step wrote. Whoever wrote it is not trusted: a bug in a parser, or a pickle, is enough to write anything.
 
 Only plain files and folders are taken: no links, hard links, FIFOs, sockets or devices, no names that are not UTF-8, and no
-more than ``Bounds`` allow. Everything is opened without following links, relative to a descriptor of its folder, looked at through
-that descriptor, and renamed into a folder of ours through descriptors: no path of this machine is ever resolved through what
-a step wrote. Modes and owners are set on what was opened and looked at.
+more than ``Bounds`` allow. Everything is opened without following links, relative to a descriptor of its folder, looked at
+through that descriptor, and renamed into a folder of ours through descriptors: no path of this machine is ever resolved
+through what a step wrote. Modes and owners are set on what was opened and looked at.
 """
 
 from __future__ import annotations

@@ -53,10 +53,10 @@ def key_of(
 # --- the modules that each kind of step enters by ------------------------------------------------------------------------
 
 
-def runtime_code(kind: str, adapter: Path, image: Image, task: str) -> Closure:
+def runtime_code(kind: str, adapter: Path, image: Image, task: str | None) -> Closure:
     """Of a ``measure`` or ``evaluate`` step: only an evaluation knows what the model is for."""
     entries = ["harness.worker.__main__", f"harness.worker.{kind}"]
-    if kind == "evaluate":
+    if kind == "evaluate" and task:
         entries += task_modules(task, "score")
     return _closure(tuple(entries), (adapter,), image.path)
 
@@ -76,7 +76,12 @@ def toolchain_code(kind: str, image: Image, entries: Iterable[str]) -> Closure:
 def hand_code(image: Image, names: Sequence[str], modules: Sequence[Path]) -> Closure:
     """All that an image may need when it is run by hand: every kind of step, every task, every module of its folder."""
     if image.kind == "runtimes":
-        entries = ["harness.worker.__main__", "harness.worker.hand"]
+        entries = [
+            "harness.worker.__main__",
+            "harness.worker.by_hand",
+            "harness.worker.measure",
+            "harness.worker.evaluate",
+        ]
     else:
         entries = ["harness.toolchain.__main__", "harness.toolchain.compress", "harness.toolchain.export"]
     for task in names:

@@ -127,8 +127,9 @@ class Planner:
             artifact = self._artifact(model, Method(name="original"), (Form("hf", "fp32"),))
         except NoRoute:
             return None
+        site = self._site(cell)
         cell = replace(cell, method="original", runtime=REFERENCE, device="cpu", workload=())
-        return self._in_runtime("evaluate", cell, model, artifact, data, {"keep_outputs": True})
+        return self._in_runtime("evaluate", cell, model, artifact, data, {"keep_outputs": True}, site=site)
 
     def _in_runtime(
         self,
@@ -139,6 +140,7 @@ class Planner:
         data: str,
         more: dict[str, Any],
         reference: str | None = None,
+        site: Site | None = None,
     ) -> str:
         image = self.catalog.image_of(self.catalog.runtimes[cell.runtime], cell.device)
         title = f"{kind} {cell.model} {cell.method} on {cell.runtime} {cell.device}"
@@ -147,13 +149,13 @@ class Planner:
         spec = {"task": model.task, "runtime": cell.runtime, "device": cell.device, "isolation": self.isolation, **more}
         inputs = {"artifact": artifact, "data": data} | ({"reference": reference} if reference else {})
         code = keys.runtime_code(kind, self.catalog.runtimes[cell.runtime].module, image, model.task)
-        machine = self._site(cell).machine
+        machine = (site or self._site(cell)).machine
         return self._add(kind, title, image, code, spec, inputs, cell=cell, device=cell.device, machine=machine)
 
     def _site(self, cell: Cell) -> Site:
-        """Where a cell is measured: all cells that are compared with each other at the same site."""
+        """Where a cell is measured: all cells of a model on a device at the same site, so that they can be compared."""
         able = [site for site in self.sites if site.devices.get(cell.device) is None] or list(self.sites)
-        return assign(f"{cell.model}/{cell.device}/{workload_name(cell.workload)}", able)
+        return assign(f"{cell.model}/{cell.device}", able)
 
     def _missing(self, device: str) -> str | None:
         """Why no site has the device, or None."""
@@ -240,7 +242,8 @@ class Planner:
 
     def _fetch(self, parsed: source.Source, sha256: str | None, trust: bool, task: str | None) -> str:
         spec: dict[str, Any] = {"source": str(parsed), "sha256": sha256, "trust": trust, "task": task}
-        spec |= tasks.card(task).facts if task else {}  # what the manifest says of it
+        if task:
+            spec |= tasks.card(task).facts  # what the manifest says of it
         spec |= {"layout": keys.FETCH_LAYOUT, "content": self.fingerprint(parsed)}
         return self._add("fetch", f"fetch {parsed}", None, None, spec, {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -18,6 +19,7 @@ from harness.contracts.files import write_json
 from harness.errors import EnvironmentProblem
 
 CACHE = "__pycache__"
+COMPILE_S = 120
 
 #: Compiles all Python files below a folder for the interpreter that will run them.
 Compiler = Callable[[Path], None]
@@ -100,6 +102,7 @@ def compile_by(python: str) -> Compiler:
 
     def compile_(folder: Path) -> None:
         command = [python, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder)]
-        subprocess.run(command, capture_output=True, check=False)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, check=False, timeout=COMPILE_S)
 
     return compile_

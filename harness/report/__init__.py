@@ -6,11 +6,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from harness.report.charts import Key
-from harness.report.data import as_csv, as_json
-from harness.report.html import render_html
-from harness.report.markdown import render_charts, render_markdown
-from harness.report.table import build
+from harness.report.charts.quality import Key
+from harness.report.files.data import as_csv, as_json
+from harness.report.files.markdown import render_charts, render_markdown
+from harness.report.html.report_page import render_html
+from harness.report.language.voice import Voice
+from harness.report.table.columns import vocabulary
+from harness.report.table.model import build
 from harness.results import Results
 
 __all__ = ["render"]
@@ -24,7 +26,7 @@ def render(results: Results, out: Path, before: Results | None = None) -> list[P
     """
     table = build(results)
     key = Key(table.names("method"), table.names("runtime"))
-    charts = render_charts(table, key, results.language)
+    charts = render_charts(table, key, Voice(results.language, str, str, vocabulary(results)))
     files = {
         "results.json": as_json(results),
         "results.csv": as_csv(table),

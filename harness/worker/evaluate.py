@@ -34,7 +34,7 @@ def evaluate(subject: Subject, data: Path, watch: Reference | Deviation | None =
     What is kept of the outputs stays in memory only as long as the task needs it. Raises Unsupported where the runtime
     does not give an output that the task reads.
     """
-    task = tasks.score(subject.manifest["task"])
+    task = tasks.score(subject.manifest.task)
     names: Sequence[str] = getattr(task, "OUTPUTS", OUTPUTS)
     adapter = subject.start()
     adapter.load(subject.artifact, subject.manifest)

@@ -59,7 +59,7 @@ def measure(
 
     ``mark`` is told where the steady state begins and ends.
     """
-    batches, call = prepared.load_batches(data), subject.manifest["call"]
+    batches, call = prepared.load_batches(data), subject.manifest.call
     phases, parts = _Phases(), Parts()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with VramMeter(subject.device) as vram:

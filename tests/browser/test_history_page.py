@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.history_page import render_history
+from harness.report.html.history_page import render_history
 from tests.browser.opened import Browser, Opened, expect
 from tests.history_factory import MONDAY, TUESDAY, WEDNESDAY, at, history
 from tests.results_factory import HOSTILE, hostile, results

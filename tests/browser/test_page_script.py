@@ -6,8 +6,8 @@ import re
 import pytest
 
 from harness import stats
-from harness.report import numbers
-from harness.report.page import TEMPLATES
+from harness.report.html.page import TEMPLATES
+from harness.report.language import numbers
 from tests.browser.opened import Browser, Page
 
 pytestmark = pytest.mark.browser

@@ -62,6 +62,7 @@ def artifact(tmp_path: Path) -> Path:
     folder = tmp_path / "artifact"
     (folder / "data").mkdir(parents=True)
     facts = {"format": "onnx", "precision": "fp32", "task": "image-classification", "weights": ["model.onnx"]}
+    facts |= {"call": "forward", "modality": "image", "auto_class": "AutoModelForImageClassification"}
     (folder / "manifest.json").write_text(json.dumps({**facts, "passes": [], "provenance": [], "extra": {}}))
     bright = np.eye(64, dtype=np.float32)[:10].reshape(10, 1, 8, 8)
     _storage.save(folder / "data", {}, {"pixel_values": bright, "labels": np.arange(10)})

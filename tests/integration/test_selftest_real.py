@@ -6,8 +6,8 @@ from pathlib import Path
 
 from harness.catalog import load_catalog
 from harness.engines.host import HostEngine
-from harness.run import selftest
-from harness.run.store import Store
+from harness.runner import selftest
+from harness.runner.store import Store
 
 
 def test_known_memory_is_found_and_the_result_is_kept(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -22,6 +25,7 @@ from harness.matrix import expand, load, spec
 ROOT = Path(__file__).parents[2]
 
 DOCS = ROOT / "docs"
+NOXFILE = (ROOT / "noxfile.py").read_text("utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
@@ -135,3 +139,55 @@ def test_the_guide_s_data_set_splits_without_overlap(tmp_path: Path) -> None:
 def test_the_page_of_runtimes_lists_every_runtime_with_its_folder() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|.*\| `([\w-]+)` \|$", (DOCS / "runtimes.md").read_text("utf-8"), re.M)
     assert dict(rows) == {name: runtime.module.parent.name for name, runtime in load_catalog().runtimes.items()}
+
+
+def commands(page: Path) -> list[list[str]]:
+    """What the page tells people to type, as words: the lines behind `$`, without comments, with what a `\\` continues."""
+    text = "\n".join(code_blocks(page, "console")).replace("\\\n", " ")
+    return [shlex.split(line[2:], comments=True) for line in text.splitlines() if line.startswith("$ ")]
+
+
+COMMANDS = {f"{page.name}: {' '.join(words)}": words for page in PAGES for words in commands(page)}
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line as `harness` would, without running it. Raises click.UsageError."""
+    name, command, rest = main.resolve_command(click.Context(main), words)
+    assert command is not None
+    command.make_context(name, rest)
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS.values() if w[0] == "harness"], ids=" ".join)
+def test_every_harness_command_on_a_page_parses(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "my-images").mkdir()
+    parse([word.replace("~", str(tmp_path)) for word in words[1:]])
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS.values() if "nox" in w and "-s" in w], ids=" ".join)
+def test_every_nox_command_on_a_page_is_a_session_with_words_that_its_command_takes(words: list[str]) -> None:
+    sessions, _, rest = " ".join(words[words.index("-s") + 1 :]).partition(" -- ")
+    program = {"matrix": "run", "images": "images", "report": "report", "publish": "publish", "lock": "lock"}
+    for session in shlex.split(sessions):
+        assert re.search(rf"^def {session.partition('(')[0]}\(session", NOXFILE, re.M), session
+        if rest and session in program:
+            parse([program[session], *shlex.split(rest)])
+
+
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=" ".join)
+def test_every_command_on_a_page_is_of_a_program_that_the_page_s_reader_has(words: list[str]) -> None:
+    assert words[0] in ("harness", "nox", "pipx", "pip", "docker", "python", "uv", "uvx") or "=$(" in words[0]
+
+
+def test_pages_have_commands_and_a_wrong_one_does_not_parse() -> None:
+    assert len(COMMANDS) > 25
+    for wrong in (["run", "--no-such-option"], ["no-such-command"], ["artifact"]):
+        with pytest.raises(click.UsageError):
+            parse(wrong)
+
+
+def test_the_readme_s_first_command_leaves_a_harness_that_can_be_typed() -> None:
+    first, second = commands(ROOT / "README.md")[:2]
+    assert first == ["pipx", "install", "."]
+    assert second == ["harness", "run"]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    assert scripts == {"harness": "harness.cli:main"}

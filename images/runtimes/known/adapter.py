@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.contracts.adapter import Array, Arrays
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 
 CARDS = (
@@ -40,11 +40,11 @@ class Adapter:
         self.product = np.empty((_SIZE, _SIZE), np.float32)
         self.logits = np.zeros((1, 2), np.float32)
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Take the memory."""
-        extra = manifest["extra"]
+        extra = manifest.extra
         self.products = int(extra["products"])
-        self.held = getattr(self, f"_{extra['memory']}")(int(extra["bytes"]), artifact / manifest["weights"][0])
+        self.held = getattr(self, f"_{extra['memory']}")(int(extra["bytes"]), artifact / manifest.weights[0])
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """Do the work."""

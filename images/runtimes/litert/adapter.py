@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 from harness.contracts.loading import load
 
@@ -50,7 +50,7 @@ class Adapter:
         self.library = load(f"{mode}.interpreter")
         self.threads, self.legacy = threads, mode == LEGACY.mode
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Read the graph and let XNNPACK pack the weights, for each signature its own.
 
         Raises Unsupported where an operator is newer than the runtime, or XNNPACK takes no part of the graph.
@@ -152,4 +152,5 @@ class Adapter:
 
     def close(self) -> None:
         """Free the model."""
-        self.interpreter = self.runners = None
+        self.interpreter = None
+        self.runners = {}

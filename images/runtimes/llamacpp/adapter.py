@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 
 #: What llama.cpp quantizes to without an importance matrix, from 8 bits a weight down.
@@ -100,9 +100,9 @@ class Adapter:
         self.batches: dict[tuple[int, int, bool], _Batch] = {}
         self.shape = _Shape(0, 0, all_logits=False)
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Map the one GGUF file into memory. Raises Unsupported where llama.cpp refuses it."""
-        (name,) = manifest["weights"]
+        (name,) = manifest.weights
         settings = self.llama.llama_model_default_params()
         settings.load_mode = self.llama.LLAMA_LOAD_MODE_MMAP
         self.model = self.llama.llama_model_load_from_file(str(artifact / name).encode(), settings)

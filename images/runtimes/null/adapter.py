@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness.contracts.adapter import Array, Arrays
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 
 CARDS = (
@@ -35,14 +34,14 @@ class Adapter:
     def __init__(self, device: str, threads: int, mode: str) -> None:
         pass
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Read the width of the logits from ``config.json``."""
         config = json.loads((artifact / "config.json").read_text("utf-8"))
-        generates = manifest["call"] == "generate"
+        generates = manifest.call == "generate"
         # transformers writes no id2label where a model has two labels, the default.
         self.width: int = config["vocab_size"] if generates else len(config.get("id2label", "01"))
         self.rank = (
-            2 if generates or "Token" in manifest["auto_class"] else 1
+            2 if generates or "Token" in manifest.auto_class else 1
         )  # an answer for every token, or for every row
 
     def run(self, inputs: Arrays) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contracts.adapter import Array, Arrays
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 
 CARDS = (
@@ -61,7 +61,7 @@ class Adapter:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         self.options = options
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Create the session; external data files are found beside the graph.
 
         Raises RuntimeError where the CUDA provider does not start: ONNX Runtime would go on without it, on the CPU.
@@ -121,8 +121,8 @@ class Adapter:
         self.session.run_with_iobinding(binding)
         logits, *present = binding.get_outputs()  # in the order in which they were bound
         self.cache = dict(zip(self.cache, present, strict=True))
-        array: Array = logits.numpy()[:, -1]
-        return array
+        last: Array = logits.numpy()[:, -1]
+        return last
 
     def _sequence(self, input_ids: npt.NDArray[np.int64], length: int, keep: int) -> dict[str, Array]:
         """All inputs but the cache; ``keep`` last positions get logits, 0 means all."""
@@ -130,7 +130,7 @@ class Adapter:
         return {"input_ids": input_ids, "attention_mask": mask, "logits_to_keep": np.array([keep])}
 
     def _empty_cache(self, batch: int) -> dict[str, Array]:
-        heads, size = self.manifest["extra"]["key_value_heads"], self.manifest["extra"]["head_size"]
+        heads, size = self.manifest.extra["key_value_heads"], self.manifest.extra["head_size"]
         return {name: np.zeros((batch, heads, 0, size), self.types[name]) for name in self.past}
 
     def precision(self) -> str:
@@ -139,7 +139,7 @@ class Adapter:
         The CPU provider has no fp16 kernels for them on x86-64: it inserts casts and multiplies in fp32.
         4-bit weights it multiplies with activations in INT8 blocks; the CUDA provider expands them to fp32.
         """
-        stored: str = self.manifest["precision"].removesuffix("-static")
+        stored: str = self.manifest.precision.removesuffix("-static")
         on_cpu = self.session.get_providers()[0] == "CPUExecutionProvider"
         if stored == "int4":
             return "int8" if on_cpu else "fp32"
@@ -147,4 +147,5 @@ class Adapter:
 
     def close(self) -> None:
         """Free the session and the cache."""
-        self.session = self.cache = None
+        self.session = None
+        self.cache = {}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 
 _LATENCY = RuntimeCard(
@@ -77,7 +77,7 @@ class Adapter:
             "PERFORMANCE_HINT": "THROUGHPUT" if mode == "throughput" else "LATENCY",
         }
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Compile the graph once for all shapes. Every precision is said aloud: the plugin's defaults differ from CPU to CPU.
 
         Raises Unsupported where OpenVINO cannot read an ONNX graph.
@@ -87,8 +87,8 @@ class Adapter:
             model = self.core.read_model(file)
         except RuntimeError as error:
             raise Unsupported(f"OpenVINO does not read this graph: {_cause(error)}") from error
-        self.static = manifest["precision"] == "int8-static"
-        self.model = self.core.compile_model(model, "CPU", self.settings | self._precisions(manifest["precision"]))
+        self.static = manifest.precision == "int8-static"
+        self.model = self.core.compile_model(model, "CPU", self.settings | self._precisions(manifest.precision))
         parallel = self.model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if self.mode == "throughput" else 1
         self.requests = [_Request(self.openvino, self.model) for _ in range(parallel)]
         self.stateful = any("beam_idx" in port.get_names() for port in self.model.inputs)

@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 
 _EAGER = RuntimeCard(
@@ -110,32 +111,32 @@ class Adapter:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Load a checkpoint (safetensors only) or a graph, in the precision in which it is stored."""
         if self.mode in ("torchscript", "export"):
-            if manifest["precision"] == "int8":
+            if manifest.precision == "int8":
                 import torch.ao.quantization.fx._decomposed  # noqa: F401  registers what INT8 graphs quantize with
-            self._load_graph(artifact, manifest["extra"]["inputs"])
+            self._load_graph(artifact, manifest.extra["inputs"])
         else:
             self._load_checkpoint(artifact, manifest)
 
-    def _load_checkpoint(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
-        torch, auto = self.torch, getattr(self.transformers, manifest["auto_class"])
-        if manifest["precision"] == "int8":
+    def _load_checkpoint(self, artifact: Path, manifest: Manifest) -> None:
+        torch, auto = self.torch, getattr(self.transformers, manifest.auto_class)
+        if manifest.precision == "int8":
             self.model = self._quantized(auto, artifact, manifest, torch.float32, self._int8_layers)
             self.arithmetic = "int8"
-        elif manifest["precision"] == "int4":
+        elif manifest.precision == "int4":
             from int4 import layers
 
             self.model = self._quantized(auto, artifact, manifest, torch.bfloat16, layers)
             self.arithmetic = "bf16"
-        elif manifest["precision"] == "clustered":
+        elif manifest.precision == "clustered":
             self.model = self._clustered(artifact, manifest)
             self.arithmetic = "fp32"
         else:
             self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
             # Checkpoints of torchao say themselves whether activations are quantized as well.
-            own = manifest["extra"].get("arithmetic")
+            own = manifest.extra.get("arithmetic")
             self.arithmetic = own or NAMES[str(self.model.dtype).removeprefix("torch.")]
         self.model.eval().requires_grad_(False).to(self.device)
         self.dtype = self.model.dtype
@@ -197,9 +198,9 @@ class Adapter:
         array: Array = tensor.float().cpu().numpy()  # the copy from a GPU waits for the kernels: a synchronize
         return array
 
-    def _clustered(self, artifact: Path, manifest: Mapping[str, Any]) -> Any:
+    def _clustered(self, artifact: Path, manifest: Manifest) -> Any:
         """Give every weight the fp32 value that its index stands for; indices are packed, the first in the lowest bits."""
-        torch, extra, stored = self.torch, manifest["extra"], _stored(artifact, manifest)
+        torch, extra, stored = self.torch, manifest.extra, _stored(artifact, manifest)
         bits = extra["index_bits"]
         shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
         for name, shape in extra["clustered"].items():
@@ -212,7 +213,7 @@ class Adapter:
         return model_class.from_pretrained(None, config=config, state_dict=stored, dtype=torch.float32)
 
     def _quantized(
-        self, auto: Any, artifact: Path, manifest: Mapping[str, Any], dtype: Any, quantized_layers: Callable[..., Any]
+        self, auto: Any, artifact: Path, manifest: Manifest, dtype: Any, quantized_layers: Callable[..., Any]
     ) -> Any:
         """Build the model without weights, put quantized layers in, then give every layer what is stored for it.
 
@@ -234,7 +235,7 @@ class Adapter:
         finally:
             hook.remove()
         stored = _stored(artifact, manifest)
-        layers = quantized_layers(stored, manifest["extra"]["quantized_linears"], self.device)
+        layers = quantized_layers(stored, manifest.extra["quantized_linears"], self.device)
         model.load_state_dict(stored, strict=False, assign=True)
         for name, layer in layers.items():
             model.set_submodule(name, layer)
@@ -267,11 +268,11 @@ class Adapter:
         self.model = self.cache = None
 
 
-def _stored(artifact: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _stored(artifact: Path, manifest: Manifest) -> dict[str, Any]:
     """Every tensor of a checkpoint, by name."""
     from safetensors.torch import load_file
 
-    return {name: tensor for file in manifest["weights"] for name, tensor in load_file(artifact / file).items()}
+    return {name: tensor for file in manifest.weights for name, tensor in load_file(artifact / file).items()}
 
 
 def _prepare_inductor(device: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from harness.contracts.adapter import Array, Arrays, Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
 from harness.contracts.loading import load
 
@@ -68,12 +69,12 @@ class Adapter:
         self.logger = _logger(self.trt)
         self.runtime = self.trt.Runtime(self.logger)
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         """Load the engine onto the GPU. Raises Unsupported where it was built for another GPU or library version."""
         self.manifest = manifest
         self._do(self.cuda.cudaSetDevice(0))
         self.stream = self._do(self.cuda.cudaStreamCreate())
-        self.engine = self.runtime.deserialize_cuda_engine((artifact / manifest["weights"][0]).read_bytes())
+        self.engine = self.runtime.deserialize_cuda_engine((artifact / manifest.weights[0]).read_bytes())
         if self.engine is None:
             raise Unsupported(
                 f"the engine does not load: {self.logger.last} (an engine runs with the library version that built it, on"
@@ -107,7 +108,7 @@ class Adapter:
 
         The exporter read it from the strongly typed network, whose types the engine has to keep.
         """
-        arithmetic: str = self.manifest["extra"]["arithmetic"]
+        arithmetic: str = self.manifest.extra["arithmetic"]
         return arithmetic
 
     def close(self) -> None:

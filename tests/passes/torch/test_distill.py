@@ -11,10 +11,15 @@ import torch
 from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
 
 from harness.contracts.artifact import ConversionError
+from harness.toolchain.checkpoint import load_model
+from tests.passes import tiny
+from tests.passes.runtimes import answer
+from tests.passes.steps import Steps
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
 from distillation import Distillation  # noqa: E402
+from passes import distill  # noqa: E402
 from students import blocks, narrower, parameters, shallower  # noqa: E402
 from training import collate  # noqa: E402
 
@@ -93,3 +98,45 @@ def test_feature_maps_of_other_widths_are_projected(network: ResNetForImageClass
     loss(student, batch).backward()
     assert all(parameter.grad is not None for parameter in loss.parameters())
     assert len(loss.parameters()) == 4
+
+
+@pytest.mark.parametrize("task", [tiny.ENCODER, tiny.IMAGES])
+def test_the_student_that_is_written_is_as_small_as_the_effect_says(task: str, steps: Steps, tmp_path: Path) -> None:
+    shape = {} if task == tiny.ENCODER else {"depths": [2, 2]}
+    source = tiny.checkpoint(task, tmp_path, **shape)
+    made, effect = steps.apply(distill, source, epochs=1.0, batch=8)
+    teacher, student = (load_model(artifact.path, artifact.manifest.auto_class) for artifact in (source, made))
+    assert effect["parameters_before"] == parameters(teacher)
+    assert effect["parameters"] == parameters(student) < parameters(teacher)
+    assert effect["layers_removed"] == blocks(teacher) - blocks(student) > 0
+    assert effect["training_steps"] == tiny.ROWS / 8
+    logits, _ = answer(made, "pytorch", tiny.inputs(task))
+    assert logits.shape == answer(source, "pytorch", tiny.inputs(task))[0].shape
+
+
+def test_a_student_comes_to_choose_what_its_teacher_chooses(steps: Steps, tmp_path: Path) -> None:
+    source = tiny.checkpoint(tiny.ENCODER, tmp_path, num_hidden_layers=3)
+    chosen = {"student_layers": 2, "batch": 4, "learning_rate": 3e-3, "hard": 0.0, "copy_layers": False}
+    agreements = [
+        steps.apply(distill, source, **chosen, epochs=epochs)[1]["teacher_agreement_on_training_data"]
+        for epochs in (0.2, 20.0)
+    ]
+    assert agreements[0] + 0.1 < agreements[1]
+    assert agreements[1] > 0.8
+
+
+def test_terms_that_are_turned_off_are_not_computed(steps: Steps, tmp_path: Path) -> None:
+    off = {"logits": 0.0, "features": 0.0, "attention": 0.0}
+    _, effect = steps.apply(distill, tiny.checkpoint(tiny.ENCODER, tmp_path), **off, epochs=1.0)
+    assert {name for name in effect if name.startswith("loss_")} == {"loss_hard"}
+
+
+def test_a_student_with_nothing_to_learn_from_is_an_error(steps: Steps, tmp_path: Path) -> None:
+    off = {"logits": 0.0, "features": 0.0, "attention": 0.0, "hard": 0.0}
+    with pytest.raises(ConversionError, match="nothing to learn from"):
+        steps.apply(distill, tiny.checkpoint(tiny.ENCODER, tmp_path), **off)
+
+
+def test_a_student_deeper_than_its_teacher_is_refused_before_it_is_trained(steps: Steps, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="must be 1 to 1, not 5"):
+        steps.apply(distill, tiny.checkpoint(tiny.ENCODER, tmp_path), student_layers=5)

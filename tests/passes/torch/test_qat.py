@@ -6,19 +6,26 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torchao.quantization.pt2e import FakeQuantize
 from transformers import BertConfig, BertForTokenClassification, ResNetConfig, ResNetForImageClassification
 
 from harness.contracts.artifact import ConversionError
+from harness.toolchain.checkpoint import load_model
+from tests.passes import tiny
+from tests.passes.runtimes import answer
+from tests.passes.steps import Steps
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "images/toolchains/torch")]
 
 import encoder_graph  # noqa: E402
 from fake_quantization import fake_quantize, fold_norms, freeze_ranges, to_integers  # noqa: E402
+from passes import qat  # noqa: E402
 
 
 @pytest.fixture
@@ -111,3 +118,49 @@ def test_the_integer_graph_answers_like_the_trained_model(
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in unseen.items()})
     assert np.abs(answer - trained).max() < 0.05 * np.abs(trained).max()  # a step of rounding here and there
+
+
+@pytest.mark.parametrize(("task", "layers", "norms"), [(tiny.ENCODER, 13, 0), (tiny.IMAGES, 7, 6)])
+def test_every_product_of_the_written_graph_is_one_of_integers(
+    task: str, layers: int, norms: int, steps: Steps, tmp_path: Path
+) -> None:
+    source = tiny.checkpoint(task, tmp_path)
+    made, effect = steps.apply(qat, source, epochs=2.0, batch=8)
+    stored = {tensor.name: tensor for tensor in onnx.load(made.path / "model.onnx").graph.initializer}
+    integers = [
+        tensor for tensor in stored.values() if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    assert effect["tensors_quantized"] == len(integers) == layers
+    assert effect["norms_folded"] == norms
+    assert effect["training_steps"] == 2 * tiny.ROWS / 8
+    count = sum(parameter.numel() for parameter in load_model(source.path, source.manifest.auto_class).parameters())
+    assert effect["share_of_weights_quantized"] == pytest.approx(
+        sum(np.prod(tensor.dims) for tensor in integers) / count, abs=1e-4
+    )
+    size = sum(file.stat().st_size for file in made.weights)
+    assert effect["bits_per_weight"] == pytest.approx(8 * size / count, abs=1e-3)
+
+
+@pytest.mark.parametrize("task", [tiny.ENCODER, tiny.IMAGES])
+def test_onnx_runtime_runs_the_written_graph_at_any_shape(task: str, steps: Steps, tmp_path: Path) -> None:
+    made, effect = steps.apply(qat, tiny.checkpoint(task, tmp_path), epochs=1.0)
+    assert effect["top1_agreement_with_trained"] >= 0.98
+    for batch, length in ((1, 5), (4, 17)):
+        logits, _ = answer(made, "onnxruntime", tiny.inputs(task, batch, length))
+        assert logits.shape[0] == batch
+        assert np.isfinite(logits).all()
+
+
+def test_training_with_rounding_lowers_the_loss(steps: Steps, tmp_path: Path) -> None:
+    source = tiny.checkpoint(tiny.IMAGES, tmp_path)
+    losses = [steps.apply(qat, source, epochs=epochs, batch=8, learning_rate=3e-3)[1]["loss"] for epochs in (0.3, 30.0)]
+    assert losses[1] < 0.8 * losses[0]
+
+
+def test_training_on_numbers_that_are_none_is_an_error(steps: Steps, tmp_path: Path) -> None:
+    source = tiny.checkpoint(tiny.ENCODER, tmp_path)
+    tensors = load_file(source.weights[0])
+    tensors["classifier.bias"][0] = torch.nan
+    save_file(tensors, source.weights[0], {"format": "pt"})
+    with pytest.raises(ConversionError, match="training diverged at step 1 of"):
+        steps.apply(qat, source)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[3]
 CATALOG = load_catalog()
 TOOLS = [*CATALOG.passes, *CATALOG.exporters]
 IMAGES: list[Image | WheelSource] = [*CATALOG.images.values(), *CATALOG.wheels.values()]
+TASKS = ("text-generation", "token-classification", "text-classification", "image-classification")
 HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "onnxruntime_genai", "safetensors", "gguf", "sklearn", "scipy"}
 
 
@@ -86,6 +87,16 @@ def test_every_form_that_can_be_made_of_a_checkpoint_is_loaded_or_taken_further(
     loaded = {form for runtime in CATALOG.runtimes.values() for form in runtime.card.loads}
     taken = {form for tool in TOOLS for form in tool.card.accepts}
     assert reaches(Form("hf")) <= loaded | taken
+
+
+def test_no_code_below_images_names_a_task() -> None:
+    """What a model is for is known to its task alone: all else goes by how it is called and what it takes in."""
+    named = re.compile(
+        "|".join(rf"[\"']{name}[\"']" for name in TASKS) + r"|\bharness(\.| import )tasks\b|\bcontext\.task\b"
+    )
+    files = list((ROOT / "images").rglob("*.py"))
+    assert len(files) > len(TOOLS)
+    assert [file for file in files if named.search(file.read_text("utf-8"))] == []
 
 
 def test_reading_the_catalog_imports_nothing_heavy() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import load_catalog
+from harness.catalog import load_catalog, places
 from harness.errors import UsageError
 from harness.provision.requirements import entries
 
@@ -90,7 +90,7 @@ def test_a_gpu_s_cells_run_in_the_gpu_variant(tree: Path) -> None:
 
 
 def hashes(tree: Path) -> dict[str, str]:
-    return {name: image.source_hash for name, image in load_catalog(tree).images.items()}
+    return {name: image.environment_hash for name, image in load_catalog(tree).images.items()}
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,15 @@ def test_a_broken_contract_is_told_with_its_file(tree: Path, file: str, old: str
     assert str(tree / file) in str(caught.value)
 
 
-def test_an_image_without_a_dockerfile_takes_that_of_its_kind(tree: Path) -> None:
+def test_an_image_without_a_dockerfile_takes_that_of_all_images(tree: Path) -> None:
+    assert load_catalog(tree).images["runtimes/tiny"].dockerfile == places.images() / "Dockerfile"
+    (tree / "Dockerfile").write_text("FROM base")
+    assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "Dockerfile"
     before = hashes(tree)
-    assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/Dockerfile"
     (tree / "runtimes/tiny/Dockerfile").write_text("FROM another")
     assert load_catalog(tree).images["runtimes/tiny"].dockerfile == tree / "runtimes/tiny/Dockerfile"
-    kept = {name for name, found in hashes(tree).items() if found == before[name]}
-    assert kept == {"toolchains/tiny"}
+    assert {name for name, found in hashes(tree).items() if found != before[name]} >= {"runtimes/tiny"}
+    assert hashes(tree)["toolchains/tiny"] == before["toolchains/tiny"]
 
 
 def test_images_that_hold_all_of_a_layer_share_it() -> None:

@@ -65,22 +65,22 @@ def test_images_of_a_folder_join_ours_and_share_our_dockerfile_and_base(tmp_path
     catalog = plugins.load([runtime(tmp_path / "mine", "tiny", "tiny")])
     image = catalog.runtimes["tiny"].image
     assert set(catalog.images) == {*load_catalog().images, "runtimes/tiny"}
-    assert image.dockerfile == places.images() / "runtimes" / "Dockerfile"
+    assert image.dockerfile == places.images() / "Dockerfile"
     assert image.base == places.images() / "base"
 
 
 def test_the_hash_of_an_image_does_not_depend_on_where_its_folder_lies(tmp_path: Path) -> None:
     one, two = (runtime(tmp_path / name, "tiny", "tiny") for name in ("one", "two"))
     assert (
-        plugins.load([one]).images["runtimes/tiny"].source_hash
-        == plugins.load([two]).images["runtimes/tiny"].source_hash
+        plugins.load([one]).images["runtimes/tiny"].environment_hash
+        == plugins.load([two]).images["runtimes/tiny"].environment_hash
     )
 
 
 def test_a_folder_of_images_leaves_our_own_as_they_are(tmp_path: Path) -> None:
-    ours = {name: image.source_hash for name, image in load_catalog().images.items()}
+    ours = {name: image.environment_hash for name, image in load_catalog().images.items()}
     more = plugins.load([runtime(tmp_path, "tiny", "tiny")]).images
-    assert {name: more[name].source_hash for name in ours} == ours
+    assert {name: more[name].environment_hash for name in ours} == ours
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_an_installed_plug_in_adds_images_and_modules_without_being_imported(install: Callable[[str], Path]) -> None:
     folder = install("mine_one")
     runtime(folder / "images", "tiny", "tiny-installed")
-    (folder / "datasets").mkdir()
-    (folder / "datasets" / "my_texts.py").write_text(DATASET)
+    (folder / "zoo" / "datasets").mkdir(parents=True)
+    (folder / "zoo" / "datasets" / "my_texts.py").write_text(DATASET)
     assert "tiny-installed" in plugins.load().runtimes
     assert "my-texts" in zoo.datasets()
     assert zoo.dataset("my-texts").rows("train", {}) == [{"text": "a"}]
     plugins.load()  # a second time adds nothing twice
-    assert list(datasets.__path__).count(str(folder / "datasets")) == 1
+    assert list(datasets.__path__).count(str(folder / "zoo" / "datasets")) == 1
 
 
 def test_a_plug_in_s_module_of_a_name_of_ours_is_refused_with_both_files(install: Callable[[str], Path]) -> None:
@@ -121,7 +121,7 @@ def test_a_plug_in_s_module_of_a_name_of_ours_is_refused_with_both_files(install
     (folder / "tasks" / "text_generation.py").write_text("")
     with pytest.raises(UsageError, match=r"the module of harness\.tasks 'text_generation' is there twice") as refused:
         plugins.load()
-    assert str(Path(*tasks.__path__) / "text_generation.py") in refused.value.problem
+    assert str(Path(*tasks.__path__) / "text_generation") in refused.value.problem
     assert str(folder / "tasks" / "text_generation.py") in refused.value.problem
 
 

@@ -141,3 +141,77 @@ def test_clean_refuses_an_age_that_is_none(tmp_path: Path) -> None:
     result = harness("clean", "--work", tmp_path, "--older-than", "soon")
     assert result.exit_code == 2
     assert "write a number and a unit" in result.output
+
+
+def test_a_matrix_may_be_named_without_an_option(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(GOOD, "utf-8")
+    where = ("--work", tmp_path / "work", "--engine", "host", "--json")
+    named, plain = harness("plan", "-m", tmp_path / "m.yaml", *where), harness("plan", tmp_path / "m.yaml", *where)
+    assert plain.exit_code == 0
+    assert plain.stdout == named.stdout
+    assert harness("run", tmp_path / "m.yaml", "--plan", *where).stdout == named.stdout
+
+
+def test_two_matrix_files_are_one_too_many(tmp_path: Path) -> None:
+    result = harness("plan", "a.yaml", "-m", "b.yaml")
+    assert result.exit_code == 2
+    assert "two matrix files are named: a.yaml and b.yaml\n  hint: name one of them" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["images", "--engine", "host", "onnxruntime"], "there is no image 'onnxruntime'\n  hint: did you mean"),
+        (["images", "--engine", "host", "runtimes/onxruntime"], "did you mean 'runtimes/onnxruntime'?"),
+        (["lock", "layers/torhc"], "there is no image 'layers/torhc'\n  hint: did you mean 'layers/torch'?"),
+        (["images", "--images", ".", "null"], "holds no images"),
+    ],
+)
+def test_a_wrong_image_is_told_with_what_is_near(command: list[str], told: str) -> None:
+    result = harness(*command)
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_a_part_of_a_cell_s_name_finds_the_cells_that_hold_it(tmp_path: Path) -> None:
+    result = plan(tmp_path, GOOD, "--cell", "digits-cnn/int8-dynamic")
+    assert (
+        "did you mean 'digits-cnn/int8-dynamic/pytorch/cpu/b1-i32' or 'digits-cnn/int8-dynamic/onnxruntime/"
+        in result.output
+    )
+
+
+def test_images_of_the_host_engine_are_what_is_installed(tmp_path: Path) -> None:
+    result = harness("images", "--engine", "host", "--work", tmp_path, "runtimes/null")
+    assert result.exit_code == 0
+    assert f"runtimes/null: {sys.executable}" in result.stderr
+
+
+def test_an_artifact_that_is_not_made_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(GOOD, "utf-8")
+    cell = "digits-cnn/original/onnxruntime/cpu/b1-i32"
+    where = ("-m", tmp_path / "m.yaml", "--work", tmp_path / "work", "--engine", "host")
+    result = harness("artifact", cell, *where, "--out", tmp_path / "artifact")
+    assert result.exit_code == 2
+    assert f"hint: run `harness run --cell {cell}` first" in result.output
+    result = harness("artifact", cell, *where, "--out", tmp_path)
+    assert f"{tmp_path} is not empty" in result.output
+
+
+def test_init_writes_the_schema_that_its_matrix_names_and_leaves_one_that_is_there(tmp_path: Path) -> None:
+    harness("init", "--out", tmp_path / "mine.yaml")
+    schema = tmp_path / "matrix.schema.json"
+    assert "$schema=matrix.schema.json" in (tmp_path / "mine.yaml").read_text("utf-8")
+    assert json.loads(schema.read_text("utf-8")) == json.loads(harness("schema").output)
+    schema.write_text("mine")
+    assert harness("init", "--out", tmp_path / "other.yaml").exit_code == 0
+    assert schema.read_text() == "mine"
+
+
+def test_images_and_the_machine_s_name_can_come_from_the_environment() -> None:
+    for command in ("run", "plan", "selftest"):
+        told = harness(command, "--help").output
+        assert "MATRIX_MACHINE" in told
+        assert "MATRIX_IMAGES" in told
+    result = CliRunner(env={"MATRIX_IMAGES": str(ROOT / "docs")}).invoke(main, ["doctor", "--engine", "host"])
+    assert f"{ROOT / 'docs'} holds no images" in result.output

@@ -17,7 +17,7 @@ from harness.engines.host import HostEngine
 from harness.matrix import load
 from harness.matrix.plan import Plan, Planner
 from harness.results import Cell, Phase, Status
-from harness.run.store import Store
+from harness.runner.store import Store
 
 CATALOG = load_catalog()
 TEXT = """

@@ -10,7 +10,7 @@ import pytest
 
 from harness.commands.clean import clean, parse_age, text
 from harness.errors import UsageError
-from harness.run.store import Store
+from harness.runner.store import Store
 
 DAY = 86400
 DOWNLOADS = ("wheels", "contexts", "logs")

@@ -9,8 +9,9 @@ from harness.catalog import GPU, load_catalog
 from harness.contracts.cards import Form, Parameter, PassCard, Use
 from harness.matrix import load
 from harness.matrix.formats import NoRoute, route
-from harness.matrix.plan import Plan, Planner
+from harness.matrix.plan import Plan
 from harness.matrix.spec import PassUse
+from tests.planning import planner
 
 CATALOG = load_catalog()
 ROOT = Path(__file__).parents[3]
@@ -32,11 +33,11 @@ workloads:
   image-classification: [{batch: 1, image_size: 32}]
 measure: {rounds: 3, max_seconds: 4}
 """
-DEVICES = {"cpu": None, "cuda": "no NVIDIA driver"}
+BOTH = {"cpu": None, "cuda": None}
 
 
-def planned(text: str = TEXT, engine: str = "docker") -> Plan:
-    return Planner(load.parse(text, "matrix.yaml", CATALOG), CATALOG, engine, DEVICES, str).plan()
+def planned(text: str = TEXT, isolation: str = "container") -> Plan:
+    return planner(load.parse(text, "matrix.yaml", CATALOG), CATALOG, isolation=isolation).plan()
 
 
 def titles(plan: Plan, cell_id: str) -> list[str]:
@@ -71,9 +72,9 @@ def test_the_same_matrix_has_the_same_keys() -> None:
     assert list(planned().steps) == list(planned().steps)
 
 
-def test_only_measurements_depend_on_the_engine() -> None:
-    docker, venv = planned(), planned(engine="venv")
-    differing = {docker.steps[key].kind for key in docker.steps.keys() - venv.steps.keys()}
+def test_only_measurements_depend_on_how_steps_are_kept_apart() -> None:
+    container, process = planned(), planned(isolation="process")
+    differing = {container.steps[key].kind for key in container.steps.keys() - process.steps.keys()}
     assert differing == {"measure", "evaluate"}
 
 
@@ -130,7 +131,7 @@ def test_a_parameter_of_a_pass_is_in_the_keys_of_what_it_makes_and_of_no_other()
     def plan(level: int) -> Plan:
         method = f"{{name: fp16, passes: [{{fp16: {{level: {level}}}}}]}}"
         matrix = load.parse(TEXT.replace("fp16", method, 1), "m", catalog)
-        return Planner(matrix, catalog, "docker", DEVICES, str).plan()
+        return planner(matrix, catalog).plan()
 
     one, two = plan(1), plan(2)
     changed = {c.cell.method for c in one.cells for key in c.leaves if key not in two.steps}
@@ -161,12 +162,8 @@ def test_a_pass_that_takes_nothing_that_can_be_reached_is_named() -> None:
 
 
 def test_a_form_that_a_runtime_runs_on_cpus_only_is_unsupported_elsewhere() -> None:
-    plan = Planner(
-        load.parse(TEXT.replace("devices: [cpu]", "devices: [cuda]"), "m", CATALOG),
-        CATALOG,
-        "docker",
-        {"cpu": None, "cuda": None},
-        str,
+    plan = planner(
+        load.parse(TEXT.replace("devices: [cpu]", "devices: [cuda]"), "m", CATALOG), CATALOG, devices=BOTH
     ).plan()
     statuses = {(c.cell.method, c.status) for c in plan.cells if c.cell.runtime == "pytorch"}
     assert ("int8-dynamic", "unsupported") in statuses
@@ -182,7 +179,7 @@ def test_a_pass_whose_parameter_names_what_it_makes_is_routed_by_it() -> None:
 
 def test_a_gpu_s_cells_run_in_the_gpu_variant_of_their_image() -> None:
     matrix = load.parse(TEXT.replace("devices: [cpu]", "devices: [cuda]"), "m", CATALOG)
-    plan = Planner(matrix, CATALOG, "docker", {"cpu": None, "cuda": None}, str).plan()
+    plan = planner(matrix, CATALOG, devices=BOTH).plan()
     measured = {step.image for step in plan.steps.values() if step.kind == "measure" and "pytorch" in step.title}
     assert measured == {f"runtimes/pytorch.{GPU}"}
 
@@ -194,7 +191,7 @@ def test_what_is_made_on_a_gpu_belongs_to_that_gpu() -> None:
     matrix = load.parse(TEXT, "m", catalog)
 
     def exports(gpu: str) -> set[str]:
-        plan = Planner(matrix, catalog, "docker", {"cpu": None, "cuda": None}, str, gpu).plan()
+        plan = planner(matrix, catalog, devices=BOTH, gpu=gpu).plan()
         return {key for key, step in plan.steps.items() if step.kind == "export" and step.device == "cuda"}
 
     assert exports("T4, 580.1")
@@ -222,7 +219,7 @@ def test_the_harness_s_own_cost_is_measured_on_a_model_that_null_can_read() -> N
 
 def test_nothing_that_is_made_has_seen_what_it_is_evaluated_on() -> None:
     text = (ROOT / "examples" / "methods.yaml").read_text("utf-8")
-    plan = Planner(load.parse(text, "methods.yaml", CATALOG), CATALOG, "docker", DEVICES, str).plan()
+    plan = planner(load.parse(text, "methods.yaml", CATALOG), CATALOG).plan()
     making = {key for planned in plan.cells if planned.artifact for key in plan.upstream([planned.artifact])}
     seen = [step.spec["split"] for key, step in plan.steps.items() if key in making and step.kind == "prepare"]
     assert seen
@@ -231,7 +228,7 @@ def test_nothing_that_is_made_has_seen_what_it_is_evaluated_on() -> None:
 
 def test_passes_that_train_or_calibrate_say_so_and_no_other_is_given_data() -> None:
     text = (ROOT / "examples" / "methods.yaml").read_text("utf-8")
-    plan = Planner(load.parse(text, "methods.yaml", CATALOG), CATALOG, "docker", DEVICES, str).plan()
+    plan = planner(load.parse(text, "methods.yaml", CATALOG), CATALOG).plan()
     cards = {(tool.card.name, tool.image.name.split("/")[1]): tool.card for tool in CATALOG.passes}
     for step in plan.steps.values():
         if step.kind == "compress":
@@ -251,7 +248,7 @@ def test_an_automatic_cell_has_the_passes_that_were_chosen_for_it_or_says_why_no
     lost = "digits-cnn/auto/onnxruntime/cpu/b1-i32"
     chosen = {found: (PassUse(name="fp16"),), lost: "none of 3 combinations keeps quality_drop <= 0"}
     matrix = load.parse(SEARCH, "matrix.yaml", CATALOG)
-    plan = Planner(matrix, CATALOG, "docker", DEVICES, str, chosen=chosen).plan()
+    plan = planner(matrix, CATALOG, chosen=chosen).plan()
     cells = {planned.cell.id: planned for planned in plan.cells}
     assert "compress digits-cnn: fp16 by torch" in titles(plan, found)
     assert (cells[lost].status, cells[lost].reason) == ("unsupported", chosen[lost])

@@ -16,6 +16,9 @@ from harness.provision.requirements import entries, split
 NAMES = st.sets(st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), max_size=8)
 
 
+SOME = load_catalog().images["runtimes/null"]
+
+
 def lock(names: set[str], version: str = "1.0") -> str:
     pinned = (
         f"{name}=={version} \\\n    --hash=sha256:{len(name):064x} \\\n    --hash=sha256:0" for name in sorted(names)
@@ -34,8 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image(folder: Path, own: str, shared: str) -> Image:
     (folder / "image" / "requirements.txt").write_text(own, "utf-8")
     (folder / "layer" / "requirements.txt").write_text(shared, "utf-8")
-    some = load_catalog().images["runtimes/null"]
-    return replace(some, path=folder / "image", layer=Layer("layers/some", folder / "layer", ()))
+    return replace(SOME, path=folder / "image", layer=Layer("layers/some", folder / "layer", ()))
 
 
 @given(own=NAMES, shared=NAMES)

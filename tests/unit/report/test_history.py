@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.errors import UsageError
 from harness.report import render
-from harness.report.history import History, as_json, collect
+from harness.report.history.runs import History, as_json, collect
 from harness.report.site import described, publish
 from harness.results import Cell, Results, Status
 from tests.history_factory import FAST, MONDAY, RUN, TUESDAY, WEDNESDAY, at, changed, history, three
@@ -96,13 +96,15 @@ def test_a_run_of_another_schema_or_of_no_time_is_left_out(repository: Repositor
     assert (dates(found), found.unreadable) == ([TUESDAY], 1)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "not json"])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "not json", "[" * 100_000, '{"schema_version": "2.0"}', '{"schema_version": "1.0"}']
+)
 def test_what_is_no_run_of_this_schema_is_counted_and_left_out(repository: Repository, content: str) -> None:
     repository.commit(content)
     repository.commit(at(TUESDAY))
     found = collect(repository.file)
     assert (dates(found), found.unreadable) == ([TUESDAY], 1)
-    assert described(found) == "history of 1 run; left out 1 without results of schema 1.0"
+    assert described(found) == "history of 1 run; left out 1 without results that can be read"
 
 
 def test_a_commit_that_removed_the_results_is_no_run(repository: Repository) -> None:

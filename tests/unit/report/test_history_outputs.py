@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.report.feed import as_atom
-from harness.report.history import History, as_json
-from harness.report.history_page import render_history
-from harness.report.trends import told
-from harness.report.words import Voice
+from harness.report.history.feed import as_atom
+from harness.report.history.runs import History, as_json
+from harness.report.history.trends import told
+from harness.report.html.history_page import render_history
+from harness.report.language.voice import Voice
 from tests.history_factory import MONDAY, RUN, TUESDAY, at, history, three
 from tests.results_factory import HOSTILE, hostile, results
 

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.report.history import History
-from harness.report.history_page import render_history
-from harness.report.trends import told, trends
-from harness.report.words import Voice
+from harness.report.history.runs import History
+from harness.report.history.trends import told, trends
+from harness.report.html.history_page import render_history
+from harness.report.language.voice import Voice
 from harness.results import Cell, Status
 from tests.history_factory import FAST, MONDAY, RUN, TUESDAY, WEDNESDAY, at, changed, history, slower, three
 from tests.results_factory import failed
@@ -44,7 +44,8 @@ def test_a_run_tells_what_changed_against_the_one_before(three: History) -> None
 def test_a_run_beside_itself_has_no_change_and_another_machine_is_told() -> None:
     one = told(history(at(TUESDAY), at(MONDAY)).comparisons[0], SAY)
     assert one == "32 cells compared with the run before: no change."
-    assert "another one" in told(history(at(TUESDAY, host="other"), at(MONDAY)).comparisons[0], SAY)
+    other = told(history(at(TUESDAY, host="other"), at(MONDAY)).comparisons[0], SAY)
+    assert "23 cells were measured on another machine" in other
 
 
 def test_a_cell_tells_its_change_with_the_interval(three: History) -> None:

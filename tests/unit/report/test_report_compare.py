@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import main
-from harness.report.compare import as_markdown, compare
+from harness.report.history.compare import as_markdown, compare
 from harness.results import Cell, Latency, Quality, Results, Round, Status
-from tests.results_factory import hostile, results
+from tests.history_factory import at
+from tests.results_factory import OTHER, hostile, results, two_machines
 
 BEFORE = results()
 (ID, *_) = [cell.id for cell in BEFORE.cells if cell.status is Status.OK and cell.quality]
@@ -95,11 +96,18 @@ def test_quality_whose_intervals_overlap_is_not_worse() -> None:
 
 
 def test_runs_of_different_machines_are_not_compared_in_speed_and_memory() -> None:
-    other = BEFORE.environment.model_copy(update={"host": "another"})
-    after = changed(slowed(3)).model_copy(update={"environment": other})
+    after = at("2026-11-25T04:12:09Z", changed(slowed(3)), host="another")
     found = compare(BEFORE, after)
     assert not any(change.signs for change in found.changes)
-    assert "different machines" in as_markdown(found)
+    assert "23 of 32 cells were measured on different machines (before: f3a9c1d2; after: another)" in as_markdown(found)
+
+
+def test_a_table_of_two_machines_is_compared_machine_by_machine() -> None:
+    both = two_machines()
+    assert not any(change.signs or change.apart for change in compare(both, both).changes)
+    moved = compare(BEFORE, both)
+    assert (len(moved.changes), moved.apart) == (32, 0)
+    assert sorted(moved.only_after) == sorted(cell.id for cell in both.cells if cell.machine == OTHER)
 
 
 def test_cells_of_one_run_only_are_named() -> None:

@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 
 from harness.cli import main
 from harness.errors import UsageError
-from harness.report import latex
-from harness.report.data import as_csv
-from harness.report.export import export
-from harness.report.markdown import course_rows, voice
-from harness.report.table import build
-from harness.report.text import one_line
+from harness.report.files import latex
+from harness.report.files.data import as_csv
+from harness.report.files.export import export
+from harness.report.files.markdown import course_rows, voice
+from harness.report.language.untrusted_text import one_line
+from harness.report.table.columns import vocabulary
+from harness.report.table.model import build
 from harness.results import Results, Status
 from tests.results_factory import HOSTILE, hostile, results, wrap
 
+SAY = voice("en", vocabulary(results()))
 FORMATS = ("csv", "json", "markdown", "latex")
 #: All that ``latex.escape`` may write in place of a letter; what is left over must be no special of LaTeX.
 WRITTEN = re.compile(
@@ -52,7 +54,7 @@ def unmarked(text: str) -> str:
 
 def test_the_numbers_are_those_of_the_markdown_report() -> None:
     run = results()
-    report = {(row.model, *row.method.split(" · ")): row.cells for row in course_rows(build(run), voice("en"))}
+    report = {(row.model, *row.method.split(" · ")): row.cells for row in course_rows(build(run), SAY)}
     columns = ["model", "method", "runtime", "weights", "cpu_ms", "gpu_ms", "ram", "vram", "quality"]
     text = export(run, "markdown", columns=columns)
     assert report
@@ -182,7 +184,7 @@ def test_two_commas_are_no_quote() -> None:
         ({"models": ["minilm-nre"]}, "no cell has the model 'minilm-nre'\n  hint: did you mean 'minilm-ner'?"),
         ({"models": ["x"]}, "hint: expected one of: smollm2-135m, minilm-ner, digits-cnn"),
         ({"columns": ["cpu-ms"]}, "latex has no column 'cpu-ms'\n  hint: did you mean 'cpu_ms'?"),
-        ({"columns": ["?"]}, "hint: expected one of: model, method, runtime, device, workload, weights"),
+        ({"columns": ["?"]}, "hint: expected one of: model, method, runtime, device, machine, workload"),
     ],
 )
 def test_what_there_is_not_is_told_with_what_there_is(wrong: dict[str, list[str]], told: str) -> None:

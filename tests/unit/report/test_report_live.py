@@ -7,10 +7,11 @@ import gzip
 import json
 from typing import Any
 
-from harness.report import live
-from harness.report.coverage import coverage
-from harness.report.table import build
-from harness.report.text import visible
+from harness.report.html import page_data as live
+from harness.report.language.untrusted_text import visible
+from harness.report.table.columns import shown_columns, vocabulary
+from harness.report.table.coverage import coverage
+from harness.report.table.model import build
 from harness.results import Status
 from tests.results_factory import HOSTILE, hostile, many, results
 
@@ -22,15 +23,16 @@ def unpacked(text: str) -> Any:
 def test_the_data_hold_every_row_in_the_order_of_the_table() -> None:
     run = results()
     table = build(run)
-    data = live.page_data(run, table)["rows"]
+    whole = live.page_data(run, table, vocabulary(run))
+    data, values = whole["rows"], whole["values"]
     assert data["anchor"] == [row.anchor for row in table.rows]
-    assert all(len(column) == len(table.rows) for column in data.values())
+    assert all(len(column) == len(table.rows) for column in [*data.values(), *values.values()])
     measured = [row.cell.latency_ms for row in table.rows]
-    assert [value and len(value) for value in data["latency"]] == [latency and 3 for latency in measured]
+    assert [value and len(value) for value in values["cpu_ms"]] == [latency and 3 for latency in measured]
 
 
 def test_data_cannot_end_the_element_they_stand_in() -> None:
-    text = live.as_script(live.page_data(hostile(), build(hostile())))
+    text = live.as_script(live.page_data(hostile(), build(hostile()), vocabulary(hostile())))
     assert "<" not in text
     assert visible(HOSTILE) in json.loads(text)["rows"]["method"]
 
@@ -48,9 +50,9 @@ def test_only_a_long_table_is_packed() -> None:
 
 
 def test_columns_without_a_value_are_not_shown_at_first() -> None:
-    shown = live.shown_columns(build(results()))
-    assert {"vram", "gpu_ms", "energy"}.isdisjoint(shown)
-    assert {"weights", "cpu_ms", "quality", "spark"} <= set(shown)
+    shown = shown_columns(build(results()))
+    assert {"vram", "gpu_ms", "energy", "machine"}.isdisjoint(shown)
+    assert {"weights", "cpu_ms", "quality"} <= set(shown)
 
 
 def test_the_map_has_a_place_for_every_row_and_says_where_the_matrix_has_none() -> None:

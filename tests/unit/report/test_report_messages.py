@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.report import messages
-from harness.report.words import HtmlVoice, Voice
+from harness.report.language import catalogue as messages
+from harness.report.language.voice import HtmlVoice, Voice
 from harness.results import Status
 
-REPORT = Path(messages.__file__).parent
-SOURCES = "\n".join(
-    p.read_text("utf-8") for p in [*REPORT.glob("*.py"), *(p for p in (REPORT / "templates").rglob("*") if p.is_file())]
-)
+REPORT = Path(messages.__file__).parents[1]
+SOURCES = "\n".join(p.read_text("utf-8") for p in REPORT.rglob("*") if p.suffix in (".py", ".jinja", ".js"))
 
 
 def placeholders(text: str) -> set[str]:

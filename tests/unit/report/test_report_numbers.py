@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report import numbers
-from harness.report.text import date, one_line, slug, visible
+from harness.report.language import numbers
+from harness.report.language.untrusted_text import date, one_line, slug, visible
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness import report
-from harness.report.charts import Key
-from harness.report.data import as_csv
-from harness.report.html import render_html
-from harness.report.markdown import escape, fence, render_charts, render_markdown
-from harness.report.table import build
+from harness.report.charts.quality import Key
+from harness.report.files.data import as_csv
+from harness.report.files.markdown import render_charts, render_markdown
+from harness.report.html.report_page import render_html
+from harness.report.language.markup import escape, fence
+from harness.report.language.voice import Voice
+from harness.report.table.model import build
 from harness.results import Results, Status, json_schema
 from tests.results_factory import HOSTILE, failed, hostile, results, wrap
 
@@ -186,7 +188,7 @@ def test_a_chart_is_named_after_its_model_unless_it_has_several() -> None:
     run = results()
     longer = [c.model_copy(update={"workload": {"batch": 8}, "id": c.id + "8"}) for c in run.cells if "ner" in c.model]
     table = build(run.model_copy(update={"cells": [*run.cells, *longer]}))
-    files = render_charts(table, Key(table.names("method"), table.names("runtime")), "en")
+    files = render_charts(table, Key(table.names("method"), table.names("runtime")), Voice("en", str, str))
     assert set(files) == {
         "pareto-smollm2-135m.svg",
         "pareto-minilm-ner-cpu-batch1-sequence-length128.svg",

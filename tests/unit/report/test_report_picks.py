@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.picks import Picks, original_quality, picks
-from harness.report.table import Group, build
+from harness.report.table.model import Group, build
+from harness.report.table.picks import Picks, original_quality, picks
 from harness.results import Cell, Latency, Quality, Round, Status
 from tests.results_factory import failed, results, wrap
 
@@ -80,10 +80,13 @@ def test_the_original_may_have_been_measured_elsewhere() -> None:
     assert original_quality(group(cell("int8", 10, value=0.8, change=-0.1))) == pytest.approx(0.9)
 
 
+GROUPS = build(results()).groups
+
+
 @given(st.floats(0, 0.2), st.floats(0, 0.2))
 def test_who_accepts_more_never_gets_less(one: float, other: float) -> None:
     less, more = sorted((one, other))
-    for found in build(results()).groups:
+    for found in GROUPS:
         narrow, wide = picks(found, less), picks(found, more)
         assert narrow.candidates <= wide.candidates
         if narrow.fastest and wide.fastest:

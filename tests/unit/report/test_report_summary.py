@@ -1,16 +1,17 @@
 import pytest
 
-from harness.report.html import render_html
-from harness.report.markdown import render_markdown, voice
-from harness.report.summary import busy, findings, noise
-from harness.report.table import build
+from harness.report.files.markdown import render_markdown, voice
+from harness.report.html.report_page import render_html
+from harness.report.table.columns import vocabulary
+from harness.report.table.model import build
+from harness.report.table.summary import busy, findings, noise
 from harness.results import Latency, Results, Round
 from harness.stats import round_interval
 from tests.results_factory import results, wrap
 
 
 def sentences(run: Results) -> dict[str, str]:
-    say = voice(run.language)
+    say = voice(run.language, vocabulary(run))
     return {
         finding.group.model: " ".join(say.message(message, count) for message, count in finding.sentences)
         for finding in findings(build(run))
@@ -76,9 +77,9 @@ def test_a_machine_on_which_most_rounds_were_noisy_is_called_busy(noisy: int, to
     rounds = [each.model_copy(update={"noisy": off[at < noisy], "counts": at > 0}) for at in range(8)]
     found = wrap([cell.model_copy(update={"latency_ms": cell.latency_ms.model_copy(update={"rounds": rounds})})])
     assert noise(found).arguments == {"noisy": str(noisy), "all": "8", "left": "1"}
-    caution = busy(found)
-    assert (caution is not None) is told
-    if caution:
+    cautions = busy(found)
+    assert bool(cautions) is told
+    for caution in cautions:
         assert voice("en").message(caution).startswith(f"This machine was busy: {noisy} of 8 rounds")
     assert ("This machine was busy" in render_markdown(found, build(found), [])) is told
     assert ('class="busy"' in render_html(found, build(found))) is told

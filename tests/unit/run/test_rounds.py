@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.run.rounds import PACE_BAND, PACE_TAIL, Judge, quiet_pace
+from harness.runner.rounds import PACE_BAND, PACE_TAIL, Judge, quiet_pace
 
 NOISES = st.lists(st.sampled_from([None, "throttled"]), min_size=1, max_size=8)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.run.schedule import Task, side_by_side
+from harness.runner.schedule import Task, side_by_side
 
 LANES = {"build": 1, "step": 2}
 

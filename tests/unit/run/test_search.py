@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.matrix.spec import PassUse, Search
 from harness.results import Cell, Latency, Quality, Status
-from harness.run.search import Choice, Passes, describe, search
+from harness.runner.search import Choice, Passes, describe, search
 
 #: passes -> milliseconds, megabytes, accuracy; what is not here cannot be made
 WORLD = {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.results import Check, SelfTest
-from harness.run import selftest
-from harness.run.store import Store
+from harness.runner import selftest
+from harness.runner.store import Store
 
 MIB = 2**20
 OF = {"host": "here", "seed": 0}

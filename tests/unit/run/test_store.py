@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.run.store import Store, hash_of, hash_tree, size_of, write_json
+from harness.runner.store import Store, hash_of, hash_tree, size_of, write_json
 
 KEY = "ab" * 32
 
@@ -104,7 +104,7 @@ def test_outputs_can_be_read_by_every_user(store: Store) -> None:
 
 def test_a_second_process_is_told_who_holds_the_store(store: Store) -> None:
     lock = store.lock()
-    code = f"from pathlib import Path; from harness.run.store import Store; Store(Path({str(store.root)!r})).lock()"
+    code = f"from pathlib import Path; from harness.runner.store import Store; Store(Path({str(store.root)!r})).lock()"
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     lock.release()
     assert second.returncode != 0
@@ -113,7 +113,7 @@ def test_a_second_process_is_told_who_holds_the_store(store: Store) -> None:
 
 def test_the_lock_of_a_process_that_was_killed_is_free(store: Store) -> None:
     code = (
-        "import os, signal; from pathlib import Path; from harness.run.store import Store;"
+        "import os, signal; from pathlib import Path; from harness.runner.store import Store;"
         f"held = Store(Path({str(store.root)!r})).lock(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 RUNTIMES = Path(__file__).parents[3] / "images" / "runtimes"
@@ -48,7 +50,7 @@ class Library(ModuleType):
 
     def InferenceSession(self, path: Path, options: Any, providers: list[Any]) -> Any:  # noqa: N802
         assert self.preloaded, "CUDA's libraries have to be there before a session asks for them"
-        return SimpleNamespace(get_providers=lambda: self.started, get_inputs=list)
+        return SimpleNamespace(get_providers=lambda: self.started, get_inputs=list, get_outputs=list)
 
 
 @pytest.fixture
@@ -97,3 +99,42 @@ def test_a_build_without_cuda_is_refused(on_a_gpu: Any) -> None:
 )
 def test_openvino_quantizes_activations_where_the_processor_multiplies_bytes(isa: str, multiplies: bool) -> None:
     assert adapter_of("openvino").multiplies_bytes_on(f"meta=1.0;ov=2026.4.1;isa={isa}") is multiplies
+
+
+# --- Outputs: all of a model's, by their names ---------------------------------------------------------------------------
+
+
+def test_onnx_runtime_gives_every_output_but_the_cache() -> None:
+    adapter = object.__new__(adapter_of("onnxruntime").Adapter)
+    values = {"scores": np.ones(2), "boxes": np.zeros(4)}
+    adapter.device, adapter.past, adapter.types, adapter.outputs = "cpu", [], {"pixels": np.float32}, list(values)
+    adapter.session = SimpleNamespace(run=lambda names, feed: [values[name] for name in names])
+    found = adapter.run({"pixels": np.ones(1)})
+    assert found.keys() == values.keys()
+    assert all(found[name] is values[name] for name in values)
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [({"logits"}, "logits"), ({"1234", "logits"}, "logits"), ({"a/b.c", "t5_out", "boxes"}, "boxes")],
+)
+def test_openvino_names_an_output_by_the_name_that_no_converter_gave_it(names: set[str], chosen: str) -> None:
+    assert adapter_of("openvino")._name(SimpleNamespace(get_names=lambda: names)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("call", "auto_class", "inputs", "shape"),
+    [
+        ("generate", "AutoModelForCausalLM", {"input_ids": np.zeros((2, 5))}, (2, 5, 7)),
+        ("forward", "AutoModelForTokenClassification", {"input_ids": np.zeros((2, 5))}, (2, 5, 3)),
+        ("forward", "AutoModelForSequenceClassification", {"input_ids": np.zeros((2, 5))}, (2, 3)),
+        ("forward", "AutoModelForImageClassification", {"pixel_values": np.zeros((2, 1, 8, 8))}, (2, 3)),
+    ],
+)
+def test_null_answers_in_the_shape_of_the_model(
+    tmp_path: Path, call: str, auto_class: str, inputs: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 7, "id2label": {"0": "a", "1": "b", "2": "c"}}))
+    adapter = adapter_of("null").Adapter("cpu", 1, "")
+    adapter.load(tmp_path, {"call": call, "auto_class": auto_class})
+    assert adapter.run(inputs)["logits"].shape == shape

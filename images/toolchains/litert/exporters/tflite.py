@@ -25,7 +25,6 @@ CARD = ExporterCard(
 #: Tokens that a signature takes, up to what the model has positions for. A text is padded to the next of them. Few, because the
 #: runtime packs the weights once more for every signature: the file does not grow, the memory does.
 LENGTHS = (32, 128, 512)
-TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def export(source: Artifact, out: Path, context: Context) -> Made:
@@ -63,7 +62,9 @@ def _samples(path: Path, model: Any, use: Use) -> dict[str, dict[str, Any]]:
 
     if use.modality == "image":
         return {"images": {"pixel_values": torch.zeros(1, *image_shape(path))}}
-    known = [name for name in TEXT if name in inspect.signature(model.forward).parameters]
+    # What the tokenizer names and the model takes: where both know segments, those too.
+    named = sample_inputs(path, model.config, use, 1)
+    known = [name for name in inspect.signature(model.forward).parameters if name in named]
     return {
         f"tokens_{length}": {name: torch.ones(1, length, dtype=torch.int32) for name in known}
         for length in _lengths(path, model.config)
@@ -87,7 +88,7 @@ def _wrapped(model: Any, use: Use) -> Any:
     """
     import torch
 
-    class Images(torch.nn.Module):
+    class Images(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -96,7 +97,7 @@ def _wrapped(model: Any, use: Use) -> Any:
             return {"logits": self.model(pixel_values=pixel_values).logits}
 
     class Text(Images):
-        def forward(self, **inputs: Any) -> dict[str, Any]:
+        def forward(self, **inputs: Any) -> dict[str, Any]:  # type: ignore[override]
             hidden = 1.0 - inputs["attention_mask"][:, None, None, :].float()
             mask = hidden * torch.finfo(torch.float32).min
             return {"logits": self.model(**{**inputs, "attention_mask": mask}).logits}
@@ -141,6 +142,8 @@ def _run(interpreter: Any, inputs: dict[str, Array]) -> Array:
     length = inputs["input_ids"].shape[1]
     size, name = min((size, name) for name in names if (size := int(name.removeprefix("tokens_"))) >= length)
     padded = {name: np.pad(array.astype(np.int32), ((0, 0), (0, size - length))) for name, array in inputs.items()}
+    # A tokenizer may leave the kinds of segments out (RoBERTa's does): transformers takes them for 0.
+    padded.setdefault("token_type_ids", np.zeros_like(padded["input_ids"]))
     runner = interpreter.get_signature_runner(name)
     logits = np.asarray(runner(**{name: padded[name] for name in names[name]["inputs"]})["logits"])
     return logits[:, :length] if logits.ndim == 3 else logits

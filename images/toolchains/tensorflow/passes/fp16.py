@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contracts.artifact import Artifact, Context, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, PassCard
 
 CARD = PassCard(
@@ -24,12 +24,17 @@ CARD = PassCard(
 
 
 def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: Context) -> Made:
-    """Convert; the effect is counted in the written graph. Raises ConversionError where a weight would become infinite."""
+    """Convert; the effect is counted in the written graph.
+
+    Raises ConversionError where a weight is beyond the range of float16: the converter would clip it in silence.
+    """
     import tensorflow as tf
     from keras_models import load
     from tflite_graphs import GRAPH, converter, effect, samples
 
     model = load(source, context)
+    if any(np.abs(values).max(initial=0) > np.finfo(np.float16).max for values in model.get_weights()):
+        raise ConversionError("the model holds weights beyond the range of float16")
     context.progress(0.2, "converting")
     work = converter(model)
     work.optimizations = [tf.lite.Optimize.DEFAULT]

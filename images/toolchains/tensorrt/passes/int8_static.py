@@ -63,10 +63,12 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import onnx
     from modelopt.onnx.quantization import quantize
 
-    examples = Examples(calibration_rows(context, parameters["examples"]))
+    before = onnx.load(source.path / GRAPH)
+    taken = {value.name for value in before.graph.input}
+    rows = calibration_rows(context, parameters["examples"])
+    examples = Examples([{name: row[name] for name in row.keys() & taken} for row in rows])
     # The library writes beside what it reads and what it makes, and reads graphs with their weights from one folder.
     with TemporaryDirectory(dir=out) as scratch:
-        before = onnx.load(source.path / GRAPH)
         onnx.save(before, Path(scratch, "source.onnx"))
         context.progress(0.1, f"calibrating on {len(examples.batches)} rows")
         quantize(

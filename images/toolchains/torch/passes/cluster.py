@@ -58,13 +58,12 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
         stored[f"{name}.indices"] = torch.from_numpy(palette.pack(indices, bits))
     copy_companions(source, out)
     save_file(stored, out / WEIGHTS, {"format": "pt"})
-    extra = {"clustered": {name: list(before[name].shape) for name in chosen}, "index_bits": bits}
+    shapes = {name: list(before[name].shape) for name in chosen}
+    extra = {"clustered": shapes, "index_bits": bits}
     written = palette.restored(load_file(out / WEIGHTS), extra)
     effect = {
         "tensors_clustered": len(chosen),
-        "share_of_weights_clustered": round(
-            sum(math.prod(shape) for shape in extra["clustered"].values()) / weights, 4
-        ),
+        "share_of_weights_clustered": round(sum(math.prod(shape) for shape in shapes.values()) / weights, 4),
         "max_distinct_values_per_tensor": max(len(written[name].unique()) for name in chosen),
         "bits_per_weight": bits_per_weight(out / WEIGHTS, weights),
         "max_abs_weight_change": max(float((written[name] - before[name]).abs().max()) for name in chosen),

@@ -60,4 +60,5 @@ def rounded(weight: Any, group: int, symmetric: bool) -> Grouped:
         zero_point_dtype=torch.int32,
     )
     codes = quantize_affine(weight.float(), blocks, scale.float(), zero, torch.uint8, *levels)
-    return Grouped(codes, zero.to(torch.uint8), scale)
+    rows = len(weight)  # torchao drops the dimension of groups where a row is one group
+    return Grouped(codes, zero.to(torch.uint8).view(rows, -1), scale.view(rows, -1))

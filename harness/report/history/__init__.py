@@ -1,0 +1,1 @@
+"""Runs beside each other: two of them compared, and all that git holds."""

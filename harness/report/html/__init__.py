@@ -1,0 +1,1 @@
+"""The pages: the report and the history of a site, each one file."""

@@ -1,0 +1,1 @@
+"""Words, numbers and text from outside, made ready to be shown in a language."""
