@@ -343,9 +343,9 @@ def _hand_over(left: Path, user: str) -> None:
             os.chown(path, uid, gid, follow_symlinks=False)
 
 
-def run_label() -> str:
-    """Which process a container belongs to: machine, process id, and when the process started (ids are used again)."""
-    me = psutil.Process()
+def run_label(pid: int | None = None) -> str:
+    """Which process (this one) a container belongs to: machine, process id, and when it started, for ids are used again."""
+    me = psutil.Process(pid)
     return f"{socket.gethostname()}/{me.pid}/{me.create_time():.0f}"
 
 
