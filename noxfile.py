@@ -91,19 +91,22 @@ def image_of(toolchain: str) -> tuple[Path, Path]:
     return folder, folder / (f"requirements.{variant}.txt" if variant else "requirements.txt")
 
 
-def install_compiled(session: nox.Session, image: Path) -> None:
-    """Compile and install the packages without wheels that an image's yaml file names."""
+def compiled(image: Path) -> list[Path]:
+    """The recipes of the packages without wheels that an image's yaml file names."""
     _, _, listed = (image / "image.yaml").read_text("utf-8").partition("\ncompiled:\n")
-    for line in takewhile(lambda line: line.startswith("  - "), listed.splitlines()):
-        package = line.removeprefix("  - ")
-        recipe = Path("images/wheels", package)
-        with TemporaryDirectory() as scratch:
-            sources, out = Path(scratch, "sources"), Path(scratch, "out")
-            out.mkdir()
-            fetch = ("pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-binary", package)
-            session.run(*fetch, "--requirement", f"{recipe}/requirements.txt", "--dest", str(sources))
-            session.run("bash", f"{recipe}/build.sh", str(sources), str(out), external=True, silent=True)
-            session.install("--quiet", "--no-deps", *map(str, out.glob("*.whl")))
+    lines = takewhile(lambda line: line.startswith("  - "), listed.splitlines())
+    return [Path("images/wheels", line.removeprefix("  - ")) for line in lines]
+
+
+def install_compiled(session: nox.Session, recipe: Path) -> None:
+    """Compile a package and install its wheel."""
+    with TemporaryDirectory() as scratch:
+        sources, out = Path(scratch, "sources"), Path(scratch, "out")
+        out.mkdir()
+        fetch = ("pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-binary", recipe.name)
+        session.run(*fetch, "--requirement", f"{recipe}/requirements.txt", "--dest", str(sources))
+        session.run("bash", f"{recipe}/build.sh", str(sources), str(out), external=True, silent=True)
+        session.install("--quiet", "--no-deps", *map(str, out.glob("*.whl")))
 
 
 @nox.session
@@ -111,12 +114,15 @@ def install_compiled(session: nox.Session, image: Path) -> None:
 def passes(session: nox.Session, toolchain: str) -> None:
     """Test the compression passes of a toolchain in its own locked environment: nox -s "passes(toolchain='torch')"."""
     image, lock = image_of(toolchain)
+    recipes = compiled(image)
+    state = "".join(file.read_text("utf-8") for file in (lock, *(recipe / "requirements.txt" for recipe in recipes)))
     mark = Path(session.virtualenv.location) / "installed.txt"
-    if not mark.exists() or mark.read_text("utf-8") != lock.read_text("utf-8"):
+    if not mark.exists() or mark.read_text("utf-8") != state:
         session.install("--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock))
-        install_compiled(session, image)
+        for recipe in recipes:
+            install_compiled(session, recipe)
         session.install("--quiet", "pytest")
-        mark.write_text(lock.read_text("utf-8"), "utf-8")
+        mark.write_text(state, "utf-8")
     environment = {"PYTHONPATH": ".", "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", "TF_USE_LEGACY_KERAS": "1"}
     session.run(
         "python", "-m", "pytest", "--durations=10", f"tests/passes/{toolchain}", *session.posargs, env=environment

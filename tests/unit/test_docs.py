@@ -17,7 +17,7 @@ import yaml
 from harness import results
 from harness.catalog import load_catalog
 from harness.cli import main
-from harness.collect.fidelity import TOLERANCES, Tolerance
+from harness.collect.fidelity import BOUNDS, Tolerance
 from harness.contracts import cards
 from harness.errors import Exit
 from harness.matrix import expand, load, spec
@@ -108,7 +108,7 @@ def test_the_tolerances_of_the_methodology_are_those_of_the_gate() -> None:
     text = (DOCS / "methodology.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) % \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) % \|$", text, re.M)
     stated = {name: Tolerance(float(a) / 100, float(b), float(c), float(d) / 100) for name, a, b, c, d in rows}
-    assert stated == TOLERANCES
+    assert stated == BOUNDS
     passes = [tool.card for tool in load_catalog().passes if isinstance(tool.card, cards.PassCard)]
     costs = {card.name: card.costs for card in passes if isinstance(card.costs, str) and card.costs != "other"}
     named = {name: re.search(rf"^\| `{group}` \|.*`{name}`", text, re.M) for name, group in costs.items()}

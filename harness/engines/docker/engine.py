@@ -20,7 +20,7 @@ from harness.catalog import Image
 from harness.catalog.closure import Closure
 from harness.contracts import machine, values
 from harness.contracts.files import write_json
-from harness.contracts.threads import thread_variables
+from harness.contracts.step import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import client as connect
 from harness.engines.job import (

@@ -15,7 +15,7 @@ from harness.catalog import load_catalog
 from harness.cli import main
 from harness.commands import run as running
 from harness.commands import workspace
-from harness.engines import Job, Outcome
+from harness.engines.contract import Job, Outcome
 from harness.errors import EnvironmentProblem, Exit, UsageError
 from harness.matrix.expand import expand
 from harness.report.files.data import as_json
@@ -107,7 +107,8 @@ def test_the_machine_s_name_and_more_images_reach_the_workspace(tmp_path: Path) 
     (mine / "image.yaml").write_bytes((null / "image.yaml").read_bytes())
     (mine / "adapter.py").write_text((null / "adapter.py").read_text("utf-8").replace('"null"', '"tiny"'), "utf-8")
     job = opened(tmp_path, images=(tmp_path / "mine",), machine="a runner")
-    assert job.machine == "a runner"
+    assert job.here.name == "a runner"
+    assert job.here.id != opened(tmp_path, machine="another").here.id
     assert "tiny" in job.catalog.runtimes
 
 
