@@ -109,8 +109,9 @@ def rows(task: str, folder: Path) -> Path:
 
 
 def _smooth(draw: np.random.Generator, count: int) -> Array:
-    """Images of 4 by 4 squares, in 0..1."""
-    return draw.random((count, 1, 4, 4), np.float32).repeat(EDGE // 4, axis=2).repeat(EDGE // 4, axis=3)
+    """Images of 4 by 4 squares, in 0..1; brighter and darker ones, so that a network's answers differ."""
+    bright = 0.7 * draw.random((count, 1, 1, 1), np.float32) + 0.3 * draw.random((count, 1, 4, 4), np.float32)
+    return bright.repeat(EDGE // 4, axis=2).repeat(EDGE // 4, axis=3)
 
 
 def _settle(model: Any) -> None:
