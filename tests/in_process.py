@@ -8,9 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import tasks
 from harness.catalog import Catalog, Image, load_catalog
 from harness.catalog.closure import Closure
-from harness.contracts import machine
+from harness.contracts import machine, values
+from harness.contracts.artifact import MANIFEST, Manifest
+from harness.contracts.files import write_json
+from harness.contracts.record import (
+    Evaluation,
+    LatencyRecord,
+    Measurement,
+    MemoryRecord,
+    MetricRecord,
+    NoiseRecord,
+    PhaseRecord,
+    RuntimeRecord,
+    VramRecord,
+)
+from harness.contracts.step import StepStatus
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.errors import BuildFailed
 from harness.matrix.expand import Cell
@@ -75,14 +90,53 @@ class InProcess:
         return 0
 
 
-def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000, pace_ns: int = 100_000) -> Outcome:
-    record = {
-        "latency": {"nanoseconds": [nanoseconds], "noisy": noisy, "pace_ns": [pace_ns] * 3},
-        "phases": {"steady": {"seconds": 1.0}},
-    }
+def round_() -> Measurement:
+    """A quiet round."""
+    found = measurement().measurement
+    assert found
+    return found
+
+
+def measurement(noisy: str | None = None, nanoseconds: int = 1000, pace_ns: float = 100_000) -> RuntimeRecord:
+    """A round of one sample on this machine."""
+    latency = LatencyRecord([nanoseconds], 1, 1, 0, "precision", [float(pace_ns)] * 3, noisy)
+    return RuntimeRecord(
+        measurement=Measurement(
+            machine=HERE.machine,
+            measured_at="2026-01-01T00:00:00+00:00",
+            phases={"steady": PhaseRecord(1.0, None)},
+            latency=latency,
+            calls_per_sample=1,
+            generation=None,
+            memory=MemoryRecord(2, 1, None, None, None),
+            vram=VramRecord(None, "no GPU"),
+            noise=NoiseRecord(0.0, 0.0, 0),
+            steady_calls=1,
+            gpu_energy_j=None,
+            arithmetic="fp32",
+            weights_bytes=1,
+        )
+    )
+
+
+def evaluation() -> RuntimeRecord:
+    """Two examples, both right."""
+    return RuntimeRecord(
+        evaluation=Evaluation(HERE.machine, [MetricRecord("accuracy", 1.0, None)], [[1.0], [1.0]], None, 1.0)
+    )
+
+
+def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000, pace_ns: float = 100_000) -> Outcome:
+    """Write what a step of the kind writes."""
     (job.left / "out").mkdir()
-    (job.left / "out" / "record.json").write_text(json.dumps(record))
-    (job.left / "status.json").write_text(json.dumps({"status": "ok", "versions": {}}))
+    (job.left / "out" / "made.txt").write_text("made")
+    if job.description.kind == "compress":
+        manifest = Manifest("hf", "fp32", **tasks.card("image-classification").facts, weights=[])
+        write_json(job.left / "out" / MANIFEST, values.dump(manifest))
+    records = {"measure": lambda: measurement(noisy, nanoseconds, pace_ns), "evaluate": evaluation}
+    if job.description.kind in records:
+        write_json(job.left / "out" / "record.json", values.dump(records[job.description.kind]()))
+    write_json(job.left / "status.json", values.dump(StepStatus("ok")))
     return Outcome(0, 0.1)
 
 

@@ -34,6 +34,7 @@ from harness.engines.job import (
     metered,
     module,
 )
+from harness.engines.orphans import Orphans, dying_with_us
 from harness.engines.transfer import SharedDisk
 from harness.provision.code import CodeRoom, compile_by
 
@@ -56,6 +57,7 @@ class ProcessEngine(ABC):
         self.machine_name = machine_name
         self._running: set[Running] = set()
         self._code = CodeRoom(self.work / "code")
+        self._orphans = Orphans(self.work / "running")
 
     @cached_property
     def _place(self) -> Place:
@@ -84,8 +86,12 @@ class ProcessEngine(ABC):
         """Run to the end; whatever the job started ends with it."""
         write_json(job.left / "step.json", values.dump(job.description))
         (job.left / SCRATCH).mkdir()
+        words, variables = dying_with_us(self._words(job)), self._variables(job)
+        with self._orphans.watched() as token:
+            return self._run(job, words, variables | token, on_line)
+
+    def _run(self, job: Job, words: list[str], variables: dict[str, str], on_line: Say) -> Outcome:
         meter, on_line = metered(job, on_line)
-        words, variables = self._words(job), self._variables(job)
         started = perf_counter()
         process = subprocess.Popen(
             words,
@@ -122,8 +128,8 @@ class ProcessEngine(ABC):
             running.kill()
 
     def reap(self) -> int:
-        """Nothing to do: a process group leaves nothing behind that could be told from the user's own processes."""
-        return 0
+        """End the processes of runs that were killed; how many."""
+        return self._orphans.reap()
 
     def _laid(self, code: Closure, built: Built) -> Path:
         """The folder with this code, compiled by the interpreter that runs it."""

@@ -37,6 +37,7 @@ from harness.runner.receipt import Receipt
 __all__ = ["Entry", "Rejected", "Store", "hash_of", "log_tail", "size_of"]
 
 OUT, STATUS, RECEIPT, RECORD, LOG = "out", "status.json", "receipt.json", "record.json", "log.txt"
+MEASURED, MADE = ("measure", "evaluate"), ("train", "compress", "export")  # kinds that leave a record, an artifact
 LOG_END = 2**16  # bytes of a log that are looked at for its last lines
 
 
@@ -82,9 +83,9 @@ class Entry:
             if name in self.receipt.files and _hash(self.path / name) != self.receipt.files[name]:
                 raise Damaged(f"{name} is not what the receipt says")
         _ = self.status
-        if f"{OUT}/{RECORD}" in self.receipt.files and self.receipt.kind in ("measure", "evaluate"):
+        if self.receipt.kind in MEASURED:
             _ = self.record
-        if f"{OUT}/{MANIFEST}" in self.receipt.files:
+        elif self.receipt.kind in MADE or f"{OUT}/{MANIFEST}" in self.receipt.files:
             _ = self.manifest
 
     def verify_output(self) -> None:
@@ -118,6 +119,7 @@ class Store:
         self._tell = tell
         self._found: dict[str, Entry] = {}
         self._verified: set[str] = set()  # whose whole output was looked at
+        self._damaged: set[str] = set()  # that this process may not set aside
         self._writes = False
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ class Store:
         if key in self._found:
             return self._found[key]
         path = self._path("steps", key)
-        if not path.exists():
+        if key in self._damaged or not path.exists():
             return None
         try:
             entry = Entry(path, _read_receipt(path))
@@ -186,6 +188,7 @@ class Store:
         self._found.pop(key, None)
         self._verified.discard(key)
         if not self._writes:
+            self._damaged.add(key)
             return
         target = self.root / "damaged" / f"{key[:16]}-{time.time_ns()}"
         target.mkdir(parents=True)
@@ -270,6 +273,7 @@ class Store:
         shutil.rmtree(self.root / "tmp", ignore_errors=True)  # whatever lies there is of a run that died
         takeover.remove(self.root / "scratch")
         self._writes = True
+        self._damaged.clear()
         return lock
 
     # --- cleaning ----------------------------------------------------------------------------------------------------

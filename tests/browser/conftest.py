@@ -12,7 +12,7 @@ import pytest
 
 from harness import report
 from harness.results import Results
-from tests.results_factory import hostile, many, results
+from tests.results_factory import hostile, many, results, two_machines
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -46,6 +46,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "few": few,
         "other": other,
         "many": many(450),
+        "two": two_machines(),
     }
     paths = {name: written(run, tmp_path_factory.mktemp(name)) for name, run in runs.items()}
     return {**paths, "compared": written(results(seed=8), tmp_path_factory.mktemp("compared"), before=results())}

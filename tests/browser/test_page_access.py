@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["en", "ru", "compared"])
+@pytest.mark.parametrize("name", ["en", "ru", "compared", "two"])
 def test_the_page_is_accessible(browser: Browser, reports: dict[str, Path], name: str, scheme: str) -> None:
     page = Opened(browser, reports[name], color_scheme=scheme).page
     for button in page.locator(".more").all()[:12]:
@@ -70,7 +70,7 @@ def test_everything_can_be_done_with_the_keyboard(browser: Browser, reports: dic
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
-@pytest.mark.parametrize("name", ["en", "ru", "hostile", "compared"])
+@pytest.mark.parametrize("name", ["en", "ru", "hostile", "compared", "two"])
 def test_the_page_never_scrolls_sideways(browser: Browser, reports: dict[str, Path], name: str, width: int) -> None:
     page = Opened(browser, reports[name], viewport={"width": width, "height": 780}).page
     page.evaluate("document.querySelectorAll('.more').forEach(button => button.click())")

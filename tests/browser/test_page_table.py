@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.table import columns
+from harness.report.table.column import TableColumn
+from tests.browser.conftest import written
 from tests.browser.opened import Browser, Opened, Page, expect, words
+from tests.results_factory import results
 
 pytestmark = pytest.mark.browser
 
@@ -62,6 +66,11 @@ def test_words_find_rows_and_fade_the_points_of_others(browser: Browser, reports
     expect(page.locator("tr.row:visible")).to_have_count(3)
     assert page.locator(".chart a:not(.off)").count() == 3
     assert page.locator(".chart a.off").count() > 3
+    for text in ("onnx int8", "INT8  onnx minilm", "token-classification onnxruntime int8"):
+        page.get_by_label("Find").fill(text)
+        assert {row.get_attribute("data-runtime") for row in page.locator("tr.row:visible").all()} == {"onnxruntime"}
+    page.get_by_label("Find").fill("int8 nowhere")
+    expect(page.locator("tr.row:visible")).to_have_count(0)
 
 
 def test_columns_can_be_chosen(browser: Browser, reports: dict[str, Path]) -> None:
@@ -132,6 +141,43 @@ def test_a_packed_row_opens_and_has_its_address(browser: Browser, reports: dict[
     expect(there.locator(f"tr[id='d{anchor}'] .cards")).to_be_visible()
     alone = Opened(browser, reports["many"], f"#cell={anchor}").page
     expect(alone.locator("#cell .cards")).to_be_visible()
+
+
+def test_rows_of_two_machines_have_a_column_and_a_filter(browser: Browser, reports: dict[str, Path]) -> None:
+    page = Opened(browser, reports["two"]).page
+    expect(page.locator("th[data-column=machine]")).to_be_visible()
+    page.locator("[name=machine]").select_option(label="lab <b>two")
+    expect(page.locator("tr.row:visible")).to_have_count(23)
+    assert set(words(page, "tr.row td[data-column=machine]")) == {"lab <b>two"}
+    page.locator("th[data-column=machine] [data-sort]").click()
+    expect(page.locator("th[data-column=machine]")).to_have_attribute("aria-sort", "ascending")
+    expect(Opened(browser, reports["en"]).page.locator("th[data-column=machine]")).to_be_hidden()
+
+
+def test_a_column_that_is_added_can_be_sorted_and_taken_away(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = TableColumn(
+        "calls",
+        {"en": "Calls", "ru": "Вызовы"},
+        lambda cell: sum(each.median_ms for each in cell.latency_ms.rounds) if cell.latency_ms else None,
+        data=("calls",),
+        descending=True,
+    )
+    monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS, samples))
+    opened = Opened(browser, written(results(), tmp_path))
+    page = opened.page
+    page.locator("th[data-column=calls] [data-sort]").click()
+    expect(page.locator("th[data-column=calls]")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("combobox", name="Model").select_option("minilm-ner")
+    found = [row["calls"] for row in json.loads(saved(page, "JSON")) if row["calls"] is not None]
+    assert found == sorted(found, reverse=True)
+    assert len(found) > 5
+    lines = list(csv.DictReader(io.StringIO(saved(page, "CSV"))))
+    assert [float(line["calls"]) for line in lines if line["calls"]] == found
+    assert "calls" in saved(page, "Markdown").splitlines()[0]
+    assert "calls" in saved(page, "LaTeX")
+    assert opened.complaints == []
 
 
 # --- what can be taken away ---------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The report's page in a real browser: picks, charts, addresses, languages, the page of a cell."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote_plus
 
@@ -10,7 +11,7 @@ from tests.browser.opened import Browser, Opened, expect, pick, slide, words
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("name", ["en", "ru", "hostile", "few", "many", "compared"])
+@pytest.mark.parametrize("name", ["en", "ru", "hostile", "few", "many", "compared", "two"])
 def test_no_request_leaves_the_page_and_nothing_complains(
     browser: Browser, reports: dict[str, Path], name: str
 ) -> None:
@@ -28,7 +29,7 @@ def test_no_request_leaves_the_page_and_nothing_complains(
 # --- the picks ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["en", "few", "hostile", "many"])
+@pytest.mark.parametrize("name", ["en", "few", "hostile", "many", "two"])
 def test_the_script_picks_what_the_server_picked(browser: Browser, reports: dict[str, Path], name: str) -> None:
     written_picks = words(Opened(browser, reports[name], java_script_enabled=False).page, ".picks")
     assert words(Opened(browser, reports[name]).page, ".picks") == written_picks
@@ -149,6 +150,16 @@ def test_a_cell_has_a_page(browser: Browser, reports: dict[str, Path]) -> None:
     expect(alone.locator("form.filters")).to_be_visible()
 
 
+def test_a_cells_page_has_its_own_title(browser: Browser, reports: dict[str, Path]) -> None:
+    page = Opened(browser, reports["en"]).page
+    title = page.title()
+    anchor = page.locator("tr.row").nth(12).get_attribute("id")
+    alone = Opened(browser, reports["en"], f"#cell={anchor}").page
+    expect(alone).to_have_title(re.compile(rf"^[\w-]+: [\w-]+, \w+ · {title}$"))
+    alone.get_by_role("button", name="All cells").click()
+    expect(alone).to_have_title(title)
+
+
 def test_a_failed_cells_page_tells_why(browser: Browser, reports: dict[str, Path]) -> None:
     page = Opened(browser, reports["en"]).page
     anchor = page.locator("tr.row[data-status=crashed]").get_attribute("id")
@@ -164,7 +175,7 @@ def test_the_other_language_says_what_a_report_in_it_says(
     page, there = Opened(browser, reports[one]).page, Opened(browser, reports[other]).page
     page.locator("[name=language]").select_option(other)
     assert page.locator("html").get_attribute("lang") == other
-    everything = "document.querySelector('main').textContent.replace(/\\s+/g, ' ')"
+    everything = r"document.querySelector('main').textContent.replace(/\s+/g, ' ')"
     assert page.evaluate(everything) == there.evaluate(everything)
     labels = "[...document.querySelectorAll('[aria-label], [title]')].map(e => [e.ariaLabel, e.title])"
     assert page.evaluate(labels) == there.evaluate(labels)

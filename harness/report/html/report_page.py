@@ -64,8 +64,7 @@ def render_html(results: Results, table: Table, before: Results | None = None) -
         drawn = {panel["index"]: panel["charts"] for panel in panels}
         shown = [pieces.row(row) + pieces.detail(row, "") for row in rest]
         packed = Markup(page_data.pack(shown, [pieces.cards(row) for row in rest], drawn, maps))
-    style = "\n".join([palette.page(), page.source("style.css"), _hidden(), marks.STYLE])
-    script = "\n".join(['"use strict";', "(() => {", *(page.source(f"page/{name}.js") for name in SCRIPT), "})();"])
+    style, script = _style(), _script()
     return environment.get_template("index.html.jinja").render(
         results=results,
         env=results.environment,
@@ -173,6 +172,14 @@ def _costs(table: Table) -> list[str]:
 def _comparison(before: Results, after: Results) -> dict[str, Any]:
     found = comparing.compare(before, after)
     return {"before": before, "found": found, "changed": comparing.changed(found)}
+
+
+def _style() -> str:
+    return "\n".join([palette.page(), page.source("style.css"), _hidden(), marks.STYLE])
+
+
+def _script() -> str:
+    return "\n".join(['"use strict";', "(() => {", *(page.source(f"page/{name}.js") for name in SCRIPT), "})();"])
 
 
 def _hidden() -> str:

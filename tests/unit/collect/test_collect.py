@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import tasks
 from harness.catalog import load_catalog
 from harness.collect.rows import Collector
-from harness.engines import Engine
-from harness.engines.host import HostEngine
+from harness.contracts import machine, values
+from harness.contracts.artifact import AppliedPass, Manifest
+from harness.contracts.files import write_json
+from harness.contracts.record import (
+    Evaluation,
+    FidelityRecord,
+    LatencyRecord,
+    Measurement,
+    MemoryRecord,
+    MetricRecord,
+    NoiseRecord,
+    PhaseRecord,
+    RuntimeRecord,
+    VramRecord,
+)
+from harness.contracts.step import StepStatus
+from harness.engines.contract import Engine
+from harness.engines.host.engine import HostEngine
 from harness.matrix import load
-from harness.matrix.plan import Plan, Planner
+from harness.matrix.plan import Plan
 from harness.results import Cell, Phase, Status
+from harness.runner.receipt import Energy, Receipt
 from harness.runner.store import Store
+from tests.planning import planner
 
 CATALOG = load_catalog()
 TEXT = """
@@ -32,47 +50,37 @@ QUANTIZED = "digits-cnn/int8-dynamic/onnxruntime/cpu/b1-i32"
 NEAR = {"positions": 100, "top1_agreement": 0.99, "kl_divergence": 0.01, "max_logit_difference": 0.5}
 
 
-def score(right: int, fidelity: dict[str, Any] | None) -> dict[str, Any]:
-    """The record of an evaluation that got so many of 100 images right, the first ones."""
+def score(right: int, fidelity: dict[str, Any] | None) -> RuntimeRecord:
+    """The record of an evaluation that got so many of 100 images of one class right, the first ones."""
     tallies = [[float(at < right), 1.0] for at in range(100)]
-    return {
-        "metric": "accuracy",
-        "value": right / 100,
-        "interval": [right / 100 - 0.05, right / 100 + 0.05],
-        "examples": 100,
-        "tallies": tallies,
-        "higher_is_better": True,
-        "fidelity": fidelity,
-    }
+    value = right / 100
+    return RuntimeRecord(
+        evaluation=Evaluation(
+            machine=HERE,
+            metrics=[MetricRecord("accuracy", value, (value - 0.05, value + 0.05))],
+            tallies=tallies,
+            fidelity=FidelityRecord(**fidelity) if fidelity else None,
+            seconds=1.0,
+        )
+    )
 
 
-ROUND = {
-    "measured_at": "2026-11-24T12:00:00+00:00",
-    "phases": {"load": {"seconds": 1.0, "peak_rss_bytes": 5}},
-    "latency": {
-        "nanoseconds": [10**6] * 5,
-        "every": 1,
-        "warmup_calls": 10,
-        "ended_by": "budget",
-        "noisy": None,
-        "pace_ns": [99_000, 100_000, 102_000],
-    },
-    "calls_per_sample": 1,
-    "generation": None,
-    "memory": {
-        "peak_rss_bytes": 9,
-        "floor_bytes": 3,
-        "anonymous_bytes": 5,
-        "file_bytes": 4,
-        "container_peak_bytes": None,
-    },
-    "noise": {"steal_share": 0.0, "others_share": 0.0, "throttled": 0, "major_faults": 0, "preempted": 3},
-    "steady_calls": 15,
-    "gpu_energy_j": None,
-    "vram": {"peak_bytes": None, "reason": "no GPU"},
-    "arithmetic": "fp32",
-    "weights_bytes": 1000,
-}
+HERE = machine.describe("tests")
+ROUND = Measurement(
+    machine=HERE,
+    measured_at="2026-11-24T12:00:00+00:00",
+    phases={"load": PhaseRecord(1.0, 5)},
+    latency=LatencyRecord([10**6] * 5, 1, 5, 10, "budget", [99_000.0, 100_000.0, 102_000.0], None),
+    calls_per_sample=1,
+    generation=None,
+    memory=MemoryRecord(9, 3, 5, 4, None),
+    vram=VramRecord(None, "no GPU"),
+    noise=NoiseRecord(0.0, 0.0, 0, 0, 3),
+    steady_calls=15,
+    gpu_energy_j=None,
+    arithmetic="fp32",
+    weights_bytes=1000,
+)
 
 
 @dataclass
@@ -83,42 +91,35 @@ class Desk:
     store: Store
     engine: Engine
 
-    def put(self, key: str, name: str, content: dict[str, Any]) -> None:
+    def put(self, key: str, name: str, content: RuntimeRecord | Manifest) -> None:
         step = self.store.begin(key, {})
-        (step / "out" / name).write_text(json.dumps(content))
-        (step / "status.json").write_text(
-            json.dumps({"status": "ok", "versions": {}, "seconds": 2.0, "peak_rss_bytes": 7})
-        )
-        receipt: dict[str, Any] = {
-            "reference": "an image",
-            "digest": None,
-            "source_hash": "0",
-            "engine": "host",
-            "by_hand": "run it",
-        }
-        receipt |= {"package_energy": {"joules": 3.0, "reason": None}}
-        self.store.publish(key, step, receipt)
+        write_json(step / "out" / name, values.dump(content))
+        status = StepStatus("ok", seconds=2.0, peak_rss_bytes=7)
+        write_json(step / "status.json", values.dump(status))
+        kind = self.plan.steps[key].kind
+        receipt = Receipt(key, kind, key, 2.0, reference="an image", engine="host", by_hand="run it")
+        self.store.publish(key, step, replace(receipt, energy=Energy(3.0, None)))
 
-    def rows(self, evaluations: dict[str, dict[str, Any]]) -> dict[str, Cell]:
+    def rows(self, evaluations: dict[str, RuntimeRecord]) -> dict[str, Cell]:
         for planned in self.plan.cells:
             if planned.evaluation and planned.cell.id in evaluations:
                 self.put(planned.evaluation, "record.json", evaluations[planned.cell.id])
-        cells = Collector(self.plan, CATALOG, self.engine, "asked for", self.store, {}).results("").cells
-        return {cell.id: cell for cell in cells}
+        made = Collector(self.plan, CATALOG, self.engine, "asked for", self.store, {}, HERE).results("")
+        return {cell.id: cell for cell in made.cells}
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    plan = Planner(load.parse(TEXT, "matrix.yaml", CATALOG), CATALOG, "host", {"cpu": None}, str).plan()
+    plan = planner(load.parse(TEXT, "matrix.yaml", CATALOG), CATALOG, devices={"cpu": None}).plan()
     desk = Desk(plan, Store(tmp_path), HostEngine(tmp_path))
     for planned in plan.cells:
         for key in planned.rounds:
-            desk.put(key, "record.json", ROUND)
-        passes = [{"name": "int8-dynamic", "toolchain": "torch", "parameters": {}, "effect": {}, "source": ""}]
-        manifest = {"format": "onnx", "precision": "int8", "provenance": [], "weights": []}
+            desk.put(key, "record.json", RuntimeRecord(measurement=ROUND))
+        int8 = AppliedPass("int8-dynamic", "torch", {}, {}, "", "int8")
+        passes = [int8] if planned.cell.method != "original" else []
+        facts = tasks.card("image-classification").facts
         assert planned.artifact
-        made = passes if planned.cell.method != "original" else []
-        desk.put(planned.artifact, "manifest.json", {**manifest, "passes": made})
+        desk.put(planned.artifact, "manifest.json", Manifest("onnx", "int8", **facts, weights=[], passes=passes))
     return desk
 
 
@@ -134,9 +135,9 @@ def test_a_row_is_ok_where_its_outputs_stay_near(desk: Desk) -> None:
 def test_rounds_at_another_pace_are_left_out_of_all_rows_of_a_group_or_of_none(desk: Desk, others: int) -> None:
     """One extra round was slowed; where all rounds of another row were too, it must count as theirs do."""
 
-    def at(pace: int, milliseconds: int) -> dict[str, Any]:
-        latency = {**ROUND["latency"], "nanoseconds": [milliseconds * 10**6] * 5, "pace_ns": [pace] * 3}
-        return {**ROUND, "latency": latency}
+    def at(pace: int, milliseconds: int) -> RuntimeRecord:
+        latency = replace(ROUND.latency, nanoseconds=[milliseconds * 10**6] * 5, pace_ns=[float(pace)] * 3)
+        return RuntimeRecord(measurement=replace(ROUND, latency=latency))
 
     cells = {planned.cell.id: planned for planned in desk.plan.cells}
     desk.put(cells[REFERENCE].extra[0], "record.json", at(180_000, 2))
@@ -197,3 +198,14 @@ def test_without_a_reference_a_row_says_so_and_stays(desk: Desk) -> None:
     assert row.fidelity_reason == "the original could not be evaluated on FP32 PyTorch"
     assert row.quality
     assert row.quality.change is None
+
+
+def test_a_row_keeps_the_machine_that_measured_it_whoever_collects(desk: Desk) -> None:
+    """A store that was copied: another machine of the same id has another name, the rows keep the first one's."""
+    there = replace(HERE, name="another name", kernel="newer")
+    made = Collector(desk.plan, CATALOG, desk.engine, "asked for", desk.store, {}, there).results("")
+    measured = [cell for cell in made.cells if cell.latency_ms]
+    assert measured
+    assert {cell.machine for cell in measured} == {HERE.id}
+    assert made.machines[HERE.id].name == HERE.name
+    assert made.machines[HERE.id].kernel == HERE.kernel

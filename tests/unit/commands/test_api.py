@@ -52,7 +52,7 @@ def test_a_matrix_is_loaded_with_the_cells_that_are_picked(tmp_path: Path) -> No
     cell = "digits-cnn/original/onnxruntime/cpu/b1-i32"
     job = harness.load(FIRST, engine="host", work=tmp_path, cells=cell, machine="mine")
     assert [each.id for each in expand(job.matrix) if job.wanted(each)] == [cell]
-    assert job.machine == "mine"
+    assert job.here.name == "mine"
 
 
 def test_a_run_is_compared_with_itself() -> None:

@@ -61,7 +61,7 @@ def test_a_disk_that_is_too_small_is_a_problem(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_gpu_that_the_engine_cannot_hand_on_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA T4, 15360 MiB, 580.1"])
+    monkeypatch.setattr(machine, "gpus", lambda: [machine.Gpu("NVIDIA T4", "GPU-1", 15360 * 2**20, "580.1")])
     found = by_subject(doctor.examine(tmp_path, "venv"))["gpu"]
     assert found.state == "missing" if not Path("/proc/driver/nvidia/version").exists() else "ok"
     assert "NVIDIA T4" in found.text

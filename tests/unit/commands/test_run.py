@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from harness.report.data import as_json
+from click.testing import CliRunner
 
 from harness.catalog import load_catalog
+from harness.cli import main
 from harness.commands import run as running
 from harness.commands import workspace
-from harness.errors import UsageError
+from harness.engines.contract import Job, Outcome
+from harness.errors import EnvironmentProblem, Exit, UsageError
 from harness.matrix.expand import expand
-from harness.results import Results
-from tests.results_factory import results
+from harness.report.files.data import as_json
+from harness.results import Cell, Check, Results, SelfTest, Status, read
+from harness.runner import selftest as testing
+from harness.runner.store import Store
+from tests.in_process import CATALOG, InProcess, plan, succeed
+from tests.results_factory import failed, results, wrap
 
 ROOT = Path(__file__).parents[3]
 FIRST = (ROOT / "examples" / "first.yaml").read_text("utf-8")
@@ -97,5 +107,100 @@ def test_the_machine_s_name_and_more_images_reach_the_workspace(tmp_path: Path) 
     (mine / "image.yaml").write_bytes((null / "image.yaml").read_bytes())
     (mine / "adapter.py").write_text((null / "adapter.py").read_text("utf-8").replace('"null"', '"tiny"'), "utf-8")
     job = opened(tmp_path, images=(tmp_path / "mine",), machine="a runner")
-    assert job.machine == "a runner"
+    assert job.here.name == "a runner"
+    assert job.here.id != opened(tmp_path, machine="another").here.id
     assert "tiny" in job.catalog.runtimes
+
+
+def in_process(folder: Path, engine: InProcess) -> workspace.Workspace:
+    """The eight cells of the run in this process; what they are collected to is `rows`."""
+    found = plan()
+    file = folder / "m.yaml"
+    file.write_text("models: []", "utf-8")
+    job = workspace.Workspace(
+        file, found.matrix, CATALOG, engine, "asked for", Store(folder / "work"), folder / "out", lambda _: True
+    )
+    job.__dict__["plan"] = found
+    return job
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """What the collector finds: the records of the engine in this process have no memory, no versions and so on."""
+    cells = [cell for cell in results().cells if cell.latency_ms][:2]
+    monkeypatch.setattr(running, "_collect", lambda *_: wrap(cells))
+    return cells
+
+
+def test_a_run_writes_the_report_and_a_second_one_has_nothing_to_do(
+    tmp_path: Path, rows: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = InProcess()
+    done = running.run(in_process(tmp_path, engine), "plain")
+    assert done.exit is Exit.OK
+    assert done.results is not None
+    assert read(done.out / "results.json") == done.results
+    assert "2 cells: 2 ok\nreport: " in capsys.readouterr().err
+    steps = len(engine.ran)
+    again = running.run(in_process(tmp_path, engine), "plain", force=True)  # the rows have other names than the cells
+    assert len(engine.ran) == steps
+    assert again.results == done.results
+    assert "nothing to do: all 8 cells are measured" in capsys.readouterr().err
+    (done.out / "index.html").unlink()
+    running.run(in_process(tmp_path, engine), "plain", force=True)
+    assert "nothing to measure: the report is drawn again" in capsys.readouterr().err
+    assert (done.out / "index.html").exists()
+
+
+def test_a_row_that_was_not_measured_stays_in_the_report(
+    tmp_path: Path, rows: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = in_process(tmp_path, InProcess())
+    published(tmp_path, as_json(wrap(list(rows)).model_copy(update={"matrix": "models: []"})))
+    measured = rows[1]
+    rows[1] = failed(measured.model, measured.method, measured.runtime, Status.SKIPPED, "not picked in this run")
+    done = running.run(job, "plain", force=True)
+    assert done.results is not None
+    assert done.results.cells[1].latency_ms == measured.latency_ms
+    assert "2 cells: 2 ok; 1 of them kept from earlier results" in capsys.readouterr().err
+
+
+def test_a_failed_cell_is_exit_code_1(tmp_path: Path, rows: list[Cell]) -> None:
+    rows.append(failed("minilm-ner", "bf16", "onnxruntime", Status.CRASHED, "no"))
+    assert running.run(in_process(tmp_path, InProcess())).exit is Exit.CELLS_FAILED
+
+
+def test_a_run_that_is_stopped_leaves_the_report_alone(tmp_path: Path, rows: list[Cell]) -> None:
+    def stop(job: Job) -> Outcome:
+        signal.raise_signal(signal.SIGINT)
+        return succeed(job)
+
+    engine = InProcess({"data": stop})
+    done = running.run(in_process(tmp_path, engine))
+    assert (done.exit, done.results) == (Exit.INTERRUPTED, None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_too_small_stops_the_run_before_it_begins(
+    tmp_path: Path, rows: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = InProcess()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**6))
+    with pytest.raises(EnvironmentProblem, match=r"needs about [\d,]+ MB, but the disk of .* has 1 MB free"):
+        running.run(in_process(tmp_path, engine))
+    assert engine.ran == []
+
+
+def test_the_self_test_gives_its_place_back_and_tells_its_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(passed: bool) -> Callable[..., SelfTest]:
+        check = Check(name="speed", wanted="1", found="2", passed=passed)
+        return lambda *_: SelfTest(created_at="", host="here", engine="host", checks=[check])
+
+    for passed, code in ((True, 0), (False, 1)):
+        monkeypatch.setattr(testing, "run", made(passed))
+        told = CliRunner().invoke(main, ["selftest", "--engine", "host", "--work", str(tmp_path), "--machine", "mine"])
+        assert told.exit_code == code
+        assert ("FAILED" in told.stdout) is not passed
+    Store(tmp_path).lock().release()  # nobody holds it

@@ -9,31 +9,24 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.catalog import load_catalog
-from harness.catalog.closure import Closure, closure
 from harness.contracts import values
 from harness.contracts.step import StepDescription
-from harness.engines.contract import Built, Engine, Job, Limits, Outcome
+from harness.engines.contract import Built, Outcome
 from harness.engines.docker.endpoint import endpoint
 from harness.engines.host.engine import HostEngine
 from harness.engines.job import cpu_set
 from harness.engines.process import ProcessEngine
 from harness.engines.registry import choose
-from harness.engines.takeover import Bounds
-from harness.engines.transfer import PlainShelf
 from harness.engines.venv.engine import VenvEngine
 from harness.errors import BuildFailed, EnvironmentProblem
 from tests.in_process import HERE
-
-NULL = load_catalog().images["runtimes/null"]
-CODE = closure(["harness.worker.__main__"], [NULL.path / "adapter.py"], NULL.path)
+from tests.jobs import CODE, NULL, gone, job, job_of, kept, program
 
 
 class FakeEngine(http.server.BaseHTTPRequestHandler):
@@ -109,11 +102,6 @@ def test_the_current_context_of_the_docker_command_is_honoured(tmp_path: Path, m
 # --- steps as processes: a script stands in for the interpreter -------------------------------------------------
 
 
-def kept(tmp_path: Path) -> str:
-    """The log."""
-    return (tmp_path / "log.txt").read_text("utf-8")
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Outcome]:
     """Run a shell script as if it were the Python of an image."""
@@ -124,46 +112,6 @@ def run(tmp_path: Path) -> Callable[..., Outcome]:
         )
 
     return run
-
-
-def job(tmp_path: Path, script: str, timeout_s: float = 60) -> Job:
-    interpreter = tmp_path / "python"
-    interpreter.write_text(f'#!/bin/sh\n[ "$1" = -I ] && exit  # asked to compile\n{script}\n')
-    interpreter.chmod(0o755)
-    built = Built(NULL, str(interpreter), None)
-    return job_of(tmp_path, built, {"artifact": tmp_path / "input"}, HostEngine(tmp_path / "work"), timeout_s)
-
-
-def program(main: Path) -> Closure:
-    """A program in place of the worker."""
-    empty = main.with_name("empty.py")
-    empty.touch()
-    return Closure(
-        {"harness/__init__.py": empty, "harness/worker/__init__.py": empty, "harness/worker/__main__.py": main}
-    )
-
-
-def job_of(
-    tmp_path: Path, built: Built, inputs: dict[str, Path], engine: Engine, timeout_s: float = 60, code: Closure = CODE
-) -> Job:
-    """A job in a folder of its own; its inputs are folders under their own names."""
-    left = tmp_path / "scratch" / str(len(list(tmp_path.glob("scratch/*")))) / "left"
-    left.mkdir(parents=True)
-    for folder in inputs.values():
-        folder.mkdir(exist_ok=True)
-    return Job(
-        key="key",
-        built=built,
-        code=code,
-        description=StepDescription("measure", {"runtime": "null", "device": "cpu"}, 0, 1),
-        inputs={name: name for name in inputs},
-        shelf=PlainShelf(inputs),
-        left=left,
-        log=tmp_path / "log.txt",
-        limits=Limits(cpus=1, memory_bytes=2**30, timeout_s=timeout_s),
-        place=engine.places()[0],
-        bounds=Bounds(),
-    )
 
 
 def test_what_a_step_prints_is_kept_and_handed_on(run: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -271,17 +219,6 @@ def test_the_printed_command_repeats_the_step(tmp_path: Path) -> None:
         engine.command(printed), shell=True, capture_output=True, text=True, cwd=printed.left, check=True
     )
     assert done.stdout == kept(tmp_path)
-
-
-def gone(pid: int) -> bool:
-    for _ in range(100):
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text("utf-8"):
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 # --- real environments ------------------------------------------------------------------------------------------

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.runner.rounds import PACE_BAND, PACE_TAIL, Judge, quiet_pace
+from harness.contracts.record import Measurement
+from harness.runner import rounds
+from harness.runner.rounds import PACE_BAND, PACE_TAIL, Judge
+from tests.in_process import round_
 
 NOISES = st.lists(st.sampled_from([None, "throttled"]), min_size=1, max_size=8)
 
 
 PACE = 1e5
+ROUND = round_()
 JUDGE = Judge(PACE)
 
 
-def record(milliseconds: float = 1.0, noisy: str | None = None, pace: float = 1.0, tail: float = 1.0) -> dict[str, Any]:
+def record(milliseconds: float = 1.0, noisy: str | None = None, pace: float = 1.0, tail: float = 1.0) -> Measurement:
     """A round in which the fixed loop took ``pace`` times as long as in the quiet, a quarter of the time ``tail`` times."""
     quartiles = [0.99 * pace * PACE, pace * PACE, tail * pace * PACE]
-    return {"latency": {"nanoseconds": [milliseconds * 1e6] * 3, "noisy": noisy, "pace_ns": quartiles}}
+    latency = replace(ROUND.latency, nanoseconds=[round(milliseconds * 1e6)] * 3, noisy=noisy, pace_ns=quartiles)
+    return replace(ROUND, latency=latency)
+
+
+def quiet(records: list[Measurement]) -> float | None:
+    return rounds.quiet_pace(map(rounds.pace, records))
 
 
 @given(noises=NOISES, wanted=st.integers(1, 5))
@@ -84,18 +94,18 @@ def test_rounds_at_another_pace_count_where_a_cell_to_compare_with_has_no_others
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=30))
 def test_never_are_all_rounds_at_another_pace(paces: list[float]) -> None:
     records = [record(pace=pace) for pace in paces[:1] * 2 + paces]
-    assert any(Judge(quiet_pace(records)).noise(each) is None for each in records)
+    assert any(Judge(quiet(records)).noise(each) is None for each in records)
     alike = records[:1] * len(records)
-    assert all(Judge(quiet_pace(alike)).noise(each) is None for each in alike)
+    assert all(Judge(quiet(alike)).noise(each) is None for each in alike)
 
 
-@pytest.mark.parametrize("quiet", [4, 9, 20])
-def test_the_quiet_pace_is_that_of_most_rounds_without_a_neighbour(quiet: int) -> None:
+@pytest.mark.parametrize("number", [4, 9, 20])
+def test_the_quiet_pace_is_that_of_most_rounds_without_a_neighbour(number: int) -> None:
     """Not of the one at a higher clock, and not of those beside a neighbour, however many: each is slowed in its own way."""
-    paces = [0.85, *[1.0] * quiet, *[1.3 + number / 20 for number in range(20)]]
-    assert quiet_pace([record(pace=pace) for pace in paces]) == pytest.approx(PACE)
+    paces = [0.85, *[1.0] * number, *[1.3 + each / 20 for each in range(20)]]
+    assert quiet([record(pace=pace) for pace in paces]) == pytest.approx(PACE)
 
 
 def test_where_a_neighbour_is_always_there_its_pace_is_the_quiet_one() -> None:
-    assert quiet_pace([record(pace=pace) for pace in [1.98, 2.0, 2.0, 2.0, 2.02]]) == pytest.approx(2 * PACE)
-    assert quiet_pace([]) is None
+    assert quiet([record(pace=pace) for pace in [1.98, 2.0, 2.0, 2.0, 2.02]]) == pytest.approx(2 * PACE)
+    assert quiet([]) is None

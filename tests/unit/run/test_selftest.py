@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
+from harness.contracts.record import Measurement
 from harness.results import Check, SelfTest
 from harness.runner import selftest
 from harness.runner.store import Store
+from tests.in_process import round_
 
 MIB = 2**20
+ROUND = round_()
 OF = {"host": "here", "seed": 0}
 
 
@@ -47,13 +49,14 @@ class Bench:
     def artifact(self, name: str, products: int, memory: str = "none") -> str:
         return name
 
-    def measure(self, name: str) -> Mapping[str, Any]:
+    def measure(self, name: str) -> Measurement:
         slowed = self.draw.choice((1.0, self.neighbour))
         time = 2e6 * self.factors.get(name, 1.0) * slowed * (1 + self.draw.gauss(0, self.spread))
         peak = 30 + self.memory.get(name, 0)
         pace = 1e5 * (slowed if self.looked else 1.0) * (1 + self.draw.gauss(0, 0.005))
-        latency = {"nanoseconds": [time] * 5, "noisy": None, "pace_ns": [0.99 * pace, pace, 1.02 * pace]}
-        return {"latency": latency, "memory": {"peak_rss_bytes": peak * MIB}}
+        looks = [0.99 * pace, pace, 1.02 * pace]
+        latency = replace(ROUND.latency, nanoseconds=[round(time)] * 5, pace_ns=looks)
+        return replace(ROUND, latency=latency, memory=replace(ROUND.memory, peak_rss_bytes=peak * MIB))
 
 
 def nothing(line: str) -> None:
@@ -101,7 +104,7 @@ def test_a_test_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     class Stopped(Bench):
         left = 100
 
-        def measure(self, name: str) -> Mapping[str, Any]:
+        def measure(self, name: str) -> Measurement:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt

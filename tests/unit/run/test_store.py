@@ -1,14 +1,21 @@
 """The store shows whole steps only, trusts nothing that it finds, and has one writer."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from harness.contracts import values
+from harness.contracts.files import write_json
+from harness.contracts.hashes import hash_of, hash_tree
+from harness.contracts.step import StepStatus
 from harness.errors import UsageError
-from harness.runner.store import Store, hash_of, hash_tree, size_of, write_json
+from harness.runner.receipt import Receipt
+from harness.runner.store import Store, size_of
+from tests.in_process import measurement
 
 KEY = "ab" * 32
 
@@ -19,9 +26,13 @@ def store(tmp_path: Path) -> Store:
 
 
 def publish(store: Store, key: str = KEY, content: str = "result") -> Path:
-    step = store.begin(key, {"kind": "measure"})
+    step = store.begin(key, {"kind": "prepare"})
     (step / "out" / "file.txt").write_text(content)
-    return store.publish(key, step, {"kind": "measure"}).path
+    return store.publish(key, step, receipt(key)).path
+
+
+def receipt(key: str = KEY, kind: str = "prepare") -> Receipt:
+    return Receipt(key, kind, "a step", 1.0)
 
 
 def test_a_step_is_not_visible_until_it_is_published(store: Store) -> None:
@@ -45,7 +56,7 @@ def test_publishing_leaves_nothing_where_the_step_was_made(store: Store) -> None
 
 def test_a_folder_without_a_receipt_is_no_step(store: Store) -> None:
     (publish(store) / "receipt.json").unlink()
-    assert store.find(KEY) is None
+    assert Store(store.root).find(KEY) is None
 
 
 def test_publishing_again_replaces_the_step(store: Store) -> None:
@@ -75,21 +86,21 @@ def test_a_step_whose_receipt_is_cut_short_has_to_be_made_again(store: Store) ->
 def test_a_failure_is_kept_apart_with_its_reason_and_log(store: Store) -> None:
     step = store.begin(KEY, {"kind": "measure"})
     (step / "log.txt").write_text("one\ntwo\n")
-    store.reject(KEY, step, {"status": "crashed", "reason": "why"}, {"kind": "measure"})
+    store.reject(KEY, step, "crashed", "why", receipt())
     failure = store.failure(KEY)
     assert store.find(KEY) is None
     assert failure is not None
-    assert (failure.status["reason"], failure.log_tail(1)) == ("why", "two")
+    assert (failure.reason, failure.log_tail(1)) == ("why", "two")
 
 
 def test_the_output_of_a_failure_is_not_kept(store: Store) -> None:
     step = store.begin(KEY, {"kind": "measure"})
     (step / "out" / "huge.bin").write_bytes(b"x")
-    assert not store.reject(KEY, step, {"status": "crashed", "reason": "why"}, {}).out.exists()
+    assert not (store.reject(KEY, step, "crashed", "why", receipt()).path / "out").exists()
 
 
 def test_a_success_takes_the_place_of_an_earlier_failure(store: Store) -> None:
-    store.reject(KEY, store.begin(KEY, {}), {"status": "crashed", "reason": "why"}, {})
+    store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt())
     publish(store)
     assert store.failure(KEY) is None
 
@@ -98,7 +109,7 @@ def test_outputs_can_be_read_by_every_user(store: Store) -> None:
     step = store.begin(KEY, {})
     (step / "out" / "private").write_text("x")
     (step / "out" / "private").chmod(0o600)
-    entry = store.publish(KEY, step, {})
+    entry = store.publish(KEY, step, receipt())
     assert (entry.out / "private").stat().st_mode & 0o777 == 0o644
 
 
@@ -148,7 +159,7 @@ def test_what_was_used_lately_is_not_old(store: Store) -> None:
 
 
 def test_failures_grow_old_as_well(store: Store) -> None:
-    failed = store.reject(KEY, store.begin(KEY, {}), {"status": "crashed", "reason": "why"}, {}).path
+    failed = store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt()).path
     os.utime(failed, (0, 0))
     assert [path for path, _ in store.old_entries(3600)] == [failed]
 
@@ -172,3 +183,94 @@ def test_json_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -
     with pytest.raises(TypeError):
         write_json(tmp_path / "file.json", {"bad": object()})
     assert (tmp_path / "file.json").read_text() == '{\n "good": 1\n}'
+
+
+# --- damage --------------------------------------------------------------------------------------------------------------
+
+
+def measured(store: Store, key: str = KEY) -> Path:
+    """A finished measurement, as a step leaves it."""
+    step = store.begin(key, {})
+    write_json(step / "out" / "record.json", values.dump(measurement()))
+    write_json(step / "status.json", values.dump(StepStatus("ok")))
+    (step / "log.txt").write_text("it ran\n")
+    return store.publish(key, step, receipt(key, "measure")).path
+
+
+DAMAGES = {
+    "record": ("out/record.json", "{"),
+    "another record": ("out/record.json", '{"unsupported": "no", "version": 1}'),
+    "empty status": ("status.json", ""),
+    "status of nonsense": ("status.json", '{"status": "nonsense"}'),
+    "receipt that is a number": ("receipt.json", "7"),
+    "empty receipt": ("receipt.json", ""),
+    "receipt of another version": ("receipt.json", '{"receipt": {"version": 1}, "sha256": ""}'),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "a file in its place", "a pipe as record", "a link as record"])
+def test_a_damaged_entry_is_set_aside_told_in_a_line_and_made_again(store: Store, damage: str) -> None:
+    path, said = measured(store), list[str]()
+    if damage in DAMAGES:
+        name, content = DAMAGES[damage]
+        (path / name).write_text(content)
+    elif damage == "a file in its place":
+        shutil.rmtree(path)
+        path.write_text("x")
+    else:
+        (path / "out" / "record.json").unlink()
+        if damage == "a pipe as record":
+            os.mkfifo(path / "out" / "record.json")
+        else:
+            (path / "out" / "record.json").symlink_to("/etc/hostname")
+    reader = Store(store.root, said.append)
+    assert reader.find(KEY) is None  # a process that may not write leaves it where it is
+    assert path.exists()
+    lock = reader.lock()
+    assert reader.find(KEY) is None
+    assert reader.output(KEY) is None
+    assert not path.exists()
+    (aside,) = (store.root / "damaged").iterdir()
+    assert len(said) == 1
+    assert str(aside) in said[0]
+    assert (aside / "reason.txt").read_text().strip()
+    measured(reader)
+    assert Store(store.root).find(KEY) is not None
+    lock.release()
+
+
+@pytest.mark.parametrize("kind", ["measure", "evaluate", "compress"])
+def test_a_step_that_left_nothing_of_its_kind_is_not_published(store: Store, kind: str) -> None:
+    step = store.begin(KEY, {})
+    (step / "out" / "other.txt").write_text("x")
+    with pytest.raises(values.Damaged):
+        store.publish(KEY, step, receipt(kind=kind))
+    assert store.find(KEY) is None
+
+
+def test_the_whole_of_a_step_is_on_the_disk_before_its_receipt(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut leaves: everything that was synced, and of the rest names without contents."""
+    synced, order = set[str](), list[str]()
+    sync, rename = os.fsync, Path.rename
+
+    def watch(descriptor: int) -> None:
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        synced.add(name)
+        order.append(name)
+        sync(descriptor)
+
+    def moved(path: Path, target: Path) -> Path:
+        order.append(f"rename {path}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    monkeypatch.setattr(Path, "rename", moved)
+    path = measured(store)
+    monkeypatch.undo()
+    step = next(name for name in order if name.startswith("rename ")).removeprefix("rename ")
+    for name in ("out/record.json", "status.json", "log.txt", "step.json", "out"):
+        assert f"{step}/{name}" in synced
+    receipts = [at for at, name in enumerate(order) if "receipt" in name]
+    assert max(order.index(f"{step}/{name}") for name in ("out/record.json", "status.json")) < min(receipts)
+    assert max(receipts) < order.index(f"rename {step}")
+    assert str(path.parent) in order[order.index(f"rename {step}") :]

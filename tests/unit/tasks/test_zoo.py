@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from harness.contracts.task import Row
 from harness.matrix.source import parse
 from harness.sources import fetch
 from harness.tasks.token_classification.score import spans
-from harness.zoo.datasets import named_entities
+from harness.zoo.datasets import languages, named_entities
 
 TRAIN, EVALUATE = "train", "evaluate"
 
@@ -126,6 +128,64 @@ def test_entity_sentences_are_the_same_in_every_process() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(printed) == 1
+
+
+PO = """msgid ""
+msgstr "Language: x\\n"
+
+#: views.py
+msgid "Enter a <b>valid</b> value of %(name)s."
+msgstr ""
+"{} einen g\\"ültigen\\" "
+"Wert&nbsp;ein.\\n"
+
+#, fuzzy
+msgid "This is an uncertain message"
+msgstr "Das ist eine unsichere Nachricht"
+
+msgid "%d of many messages"
+msgid_plural "%d of many messages"
+msgstr[0] "eine von vielen Nachrichten"
+"""
+
+
+def test_a_catalog_of_messages_is_read_as_prose() -> None:
+    ((message, translation),) = languages.entries(PO)
+    assert languages.prose(message) == "Enter a valid value of ."
+    assert languages.prose(translation.format("Geben Sie")) == 'Geben Sie einen g"ültigen" Wert ein.'
+
+
+def messages(folder: Path, language: str, translations: Mapping[str, str]) -> None:
+    file = folder / language / "LC_MESSAGES" / "django.po"
+    file.parent.mkdir(parents=True)
+    file.write_text("\n\n".join(f'msgid "{message}"\nmsgstr "{text}"' for message, text in translations.items()))
+
+
+def test_languages_are_told_apart_by_texts_of_their_own(tmp_path: Path) -> None:
+    english = {f"message number {number}": "" for number in range(90)}
+    messages(tmp_path, "en", english)
+    messages(tmp_path, "de", {message: f"Nachricht mit Nummer {number}" for number, message in enumerate(english)})
+    messages(tmp_path, "sv", dict.fromkeys(english, "ett och samma meddelande"))  # once to train on, and held out never
+    messages(tmp_path, "nl", {message: message for message in english})  # not translated: neither of the two
+    rows = {split: zoo.dataset("languages").rows(split, {"core": tmp_path}) for split in (TRAIN, EVALUATE)}
+    texts = {split: [row["text"] for row in found] for split, found in rows.items()}
+    counts = Counter(row["label"] for found in rows.values() for row in found)
+    assert counts == {"de": 90, "sv": 1}
+    assert not set(texts[TRAIN]) & set(texts[EVALUATE])
+
+
+@pytest.mark.network
+def test_texts_of_the_languages_never_overlap(tmp_path: Path) -> None:
+    dataset = zoo.dataset("languages")
+    folders = {}
+    for name, pinned in dataset.SOURCES.items():
+        folders[name], cache = tmp_path / name, tmp_path / "cache"
+        fetch(parse(pinned.url), folders[name], sha256=pinned.sha256, base=tmp_path, cache=cache, say=lambda _: None)
+    rows = {split: dataset.rows(split, folders) for split in (TRAIN, EVALUATE)}
+    texts = {split: {row["text"].casefold() for row in found} for split, found in rows.items()}
+    assert not texts[TRAIN] & texts[EVALUATE]
+    assert Counter(row["label"] for row in rows[EVALUATE]) == dict.fromkeys(languages.LANGUAGES, 40)
+    assert min(Counter(row["label"] for row in rows[TRAIN]).values()) >= 200
 
 
 def test_news_stories_are_read_once_each_in_latin_1(tmp_path: Path) -> None:
