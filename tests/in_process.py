@@ -50,13 +50,14 @@ class InProcess:
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
     ran: list[str] = field(default_factory=list)
+    offered: tuple[Place, ...] = (HERE,)
     name: str = "in-process"
     version: str | None = None
     isolation: str = "none"
     caveats: tuple[str, ...] = ()
 
     def places(self) -> tuple[Place, ...]:
-        return (HERE,)
+        return self.offered
 
     def missing(self, image: Image, place: Place) -> bool:
         return True

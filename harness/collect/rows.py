@@ -67,7 +67,7 @@ class Collector:
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             language=matrix.report.language,
             baseline=matrix.report.baseline.model_dump(),
-            machines={found.id: _machine(found) for found in (*self._machines.values(), self.here)},
+            machines={found.id: _machine(found) for found in (self.here, *self._machines.values())},
             environment=Environment(
                 engine=self.engine.name,
                 engine_version=self.engine.version,
@@ -173,7 +173,7 @@ class Collector:
         counts = self._judge.counted(everything, len(planned.rounds), self._paced[_group(planned)])
         records = [record for record, counted in zip(everything, counts, strict=True) if counted]
         first, receipt = records[0], receipts[0]
-        self._machines[first.machine.id] = first.machine
+        self._machines.setdefault(first.machine.id, first.machine)
         memory = numbers.memory([record.memory for record in records])
         vram = [record.vram.peak_bytes for record in records]
         image = self.catalog.image_of(self.catalog.runtimes[planned.cell.runtime], planned.cell.device)

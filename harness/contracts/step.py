@@ -15,6 +15,18 @@ VERSION = 1  #: of both files; a reader refuses another
 OUTCOMES = ("ok", "unsupported", "convert-failed", "oom-host", "oom-gpu", "crashed")
 
 
+#: Lines that the worker prints while it runs a step, for who reads counters from outside.
+STEADY_BEGINS, STEADY_ENDS = "steady state begins", "steady state ends"
+
+#: What libraries read when they are imported: OpenMP, Intel's and OpenBLAS's matrix products, Rust's Rayon (tokenizers).
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment variables that limit a process to so many threads."""
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
 @dataclass(frozen=True)
 class MachineName:
     """The machine a step is for: what a container can't find out by itself."""

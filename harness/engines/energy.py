@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.contracts.marks import STEADY_BEGINS, STEADY_ENDS
+from harness.contracts.step import STEADY_BEGINS, STEADY_ENDS
 
 POWERCAP = Path("/sys/class/powercap")
 

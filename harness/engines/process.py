@@ -22,7 +22,7 @@ from harness.catalog import Image
 from harness.catalog.closure import Closure
 from harness.contracts import machine, values
 from harness.contracts.files import write_json
-from harness.contracts.threads import thread_variables
+from harness.contracts.step import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.job import (
     SCRATCH,
@@ -51,6 +51,7 @@ class ProcessEngine(ABC):
     """
 
     version: str | None = platform.python_version()
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"  # of the environments, as wheels name it
 
     def __init__(self, work: Path, machine_name: str | None = None) -> None:
         self.work = work.resolve()
@@ -133,7 +134,7 @@ class ProcessEngine(ABC):
 
     def _laid(self, code: Closure, built: Built) -> Path:
         """The folder with this code, compiled by the interpreter that runs it."""
-        return self._code.lay_out(code, _python(built), compile_by(built.reference))
+        return self._code.lay_out(code, self.python, compile_by(built.reference))
 
     def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         """The interpreter of the environment with the image's code, on ``./artifact``."""
@@ -156,11 +157,6 @@ class ProcessEngine(ABC):
         ours = {"PYTHONPATH": str(code), "MATRIX_IMAGE_DIR": str(code / "image"), "HOME": home, "TMPDIR": home}
         switches = ("PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HF_HUB_OFFLINE")
         return {**passed, **ours, **dict.fromkeys(switches, "1"), **thread_variables(job.limits.cpus)}
-
-
-def _python(built: Built) -> str:
-    """Which Python an environment has, as wheels name it; that of this process, which all environments are made from."""
-    return f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 
 def _pinned(limits: Limits) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.contracts.hashes import hash_tree
+from harness.contracts.files import hash_tree
 
 
 class Shelf(Protocol):

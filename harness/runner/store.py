@@ -25,8 +25,7 @@ from filelock import FileLock, Timeout
 
 from harness.contracts import values
 from harness.contracts.artifact import MANIFEST, Manifest
-from harness.contracts.files import sync_folder, sync_tree, write_json
-from harness.contracts.hashes import hash_file, hash_of, hash_tree
+from harness.contracts.files import hash_file, hash_of, hash_tree, sync_folder, sync_tree, write_json
 from harness.contracts.record import RuntimeRecord
 from harness.contracts.step import StepStatus
 from harness.contracts.values import Damaged

@@ -18,8 +18,7 @@ from harness.contracts.artifact import Context, ConversionError, Recipe
 from harness.contracts.cards import Use
 from harness.contracts.files import write_json
 from harness.contracts.loading import load
-from harness.contracts.step import StepDescription, StepStatus
-from harness.contracts.threads import thread_variables
+from harness.contracts.step import StepDescription, StepStatus, thread_variables
 from harness.contracts.values import dump, read
 from harness.toolchain.artifacts import loaded_versions, read_artifact
 

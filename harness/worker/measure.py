@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 from harness.contracts import prepared
-from harness.contracts.marks import STEADY_BEGINS, STEADY_ENDS
 from harness.contracts.record import (
     LatencyRecord,
     Measurement,
@@ -22,6 +21,7 @@ from harness.contracts.record import (
     RuntimeRecord,
     VramRecord,
 )
+from harness.contracts.step import STEADY_BEGINS, STEADY_ENDS
 from harness.worker import memory
 from harness.worker.calls import Parts, calls_per_sample, timed
 from harness.worker.environment import Noise, Snapshot

@@ -5,9 +5,11 @@ import os
 import pytest
 
 from harness.catalog import load_catalog
-from harness.engines import Environment, choose
-from harness.engines.docker import DockerEngine
+from harness.engines.contract import Built
+from harness.engines.docker.engine import DockerEngine
+from harness.engines.registry import choose
 from harness.errors import EnvironmentProblem
+from harness.runner.steps import hand_closure
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +26,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> DockerEngine:
 
 
 @pytest.fixture(scope="session")
-def null(engine: DockerEngine) -> Environment:
-    """The image of the null runtime as it is in the tree."""
-    return engine.ensure(load_catalog().images["runtimes/null"], lambda _: None)
+def null(engine: DockerEngine) -> Built:
+    """The environment of the null runtime as it is in the tree, and what is run by hand of it."""
+    catalog = load_catalog()
+    image = catalog.images["runtimes/null"]
+    return engine.refresh(image, hand_closure(catalog, image), engine.places()[0], lambda _: None)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -16,44 +16,46 @@ import numpy as np
 import pytest
 
 from harness.catalog import load_catalog
-from harness.engines import Environment, Job, Limits, Outcome
-from harness.engines.docker import RUN_LABEL, DockerEngine, run_label
-from harness.provision.images import LABEL
-
-ROOT = Path(__file__).parents[2]
+from harness.contracts import values
+from harness.contracts.record import RuntimeRecord
+from harness.contracts.step import MachineName, StepDescription, StepStatus
+from harness.engines import takeover
+from harness.engines.contract import Built, Job, Limits, Outcome
+from harness.engines.docker.engine import RUN_LABEL, DockerEngine, run_label
+from harness.engines.transfer import PlainShelf
+from harness.matrix.keys import runtime_code
+from harness.provision.images import hand_reference
+from tests.jobs import job_of, program
 
 pytestmark = pytest.mark.docker
 
+ROOT = Path(__file__).parents[2]
 MEMORY = 96 * 2**20
 LIMITS = Limits(cpus=1, memory_bytes=MEMORY, timeout_s=60)
 ARTIFACT = {"format": "hf", "precision": "fp32", "task": "image-classification", "weights": ["model.safetensors"]}
+ARTIFACT |= {"call": "forward", "modality": "image", "auto_class": "AutoModelForImageClassification"}
 
 
-@pytest.fixture(scope="session")
-def probe(engine: DockerEngine, null: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """The null image, but its entry point is whatever a test mounts at /inputs/probe."""
-    context = tmp_path_factory.mktemp("probe")
-    (context / "Dockerfile").write_text(f'FROM {null.reference}\nENTRYPOINT ["python", "/inputs/probe/main.py"]\n')
-    tag = f"compression-matrix-test/probe:{os.getpid()}"
-    engine.client.images.build(path=str(context), tag=tag, rm=True)
-    yield replace(null, reference=tag)
-    engine.client.images.remove(tag, force=True)
+def prepare(engine: DockerEngine, folder: Path, built: Built, text: str, timeout_s: float = 60) -> Job:
+    """A job whose code is a program in place of the worker."""
+    (folder / "main.py").write_text(dedent(text))
+    job = job_of(folder, built, {"probe": folder / "probe"}, engine, code=program(folder / "main.py"))
+    return replace(job, limits=replace(LIMITS, timeout_s=timeout_s))
 
 
-def prepare(folder: Path, probe: Environment, program: str, timeout_s: float = 60) -> Job:
-    (folder / "step").mkdir()
-    (folder / "probe").mkdir()
-    (folder / "probe" / "main.py").write_text(dedent(program))
-    return Job(probe, folder / "step", {"probe": folder / "probe"}, replace(LIMITS, timeout_s=timeout_s))
+def taken(job: Job, folder: Path) -> Path:
+    """The output, after the take-over."""
+    takeover.take_tree(job.left, "out", folder, job.bounds)
+    return folder
 
 
 Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(engine: DockerEngine, probe: Environment, tmp_path: Path) -> Run:
-    def run(program: str, timeout_s: float = 60, lines: list[str] | None = None) -> Outcome:
-        job = prepare(tmp_path, probe, program, timeout_s)
+def run(engine: DockerEngine, null: Built, tmp_path: Path) -> Run:
+    def run(text: str, timeout_s: float = 60, lines: list[str] | None = None) -> Outcome:
+        job = prepare(engine, tmp_path, null, text, timeout_s)
         return engine.run(job, (lines if lines is not None else []).append)
 
     return run
@@ -98,6 +100,11 @@ REPORT = """
         "no_new_privileges": status["NoNewPrivs"],
         "init": Path("/proc/1/comm").read_text().strip(),
         "write_root": attempt(lambda: Path("/opt/x").write_text("")),
+        "write_code": attempt(lambda: Path("/code/harness/worker/__main__.py").write_text("")),
+        "write_description": attempt(lambda: Path("/step/step.json").write_text("")),
+        "remove_description": attempt(lambda: Path("/step/step.json").unlink()),
+        "description": json.loads(Path("/step/step.json").read_text()),
+        "code": sorted(str(path.relative_to("/code")) for path in Path("/code").rglob("*.py")),
         "write_input": attempt(lambda: Path("/inputs/probe/x").write_text("")),
         "run_from_tmp": attempt(run_from_tmp),
         "arguments": sys.argv[1:],
@@ -110,12 +117,13 @@ REPORT = """
 
 
 @pytest.fixture(scope="session")
-def report(engine: DockerEngine, probe: Environment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(engine: DockerEngine, null: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a step sees of its container."""
-    job = prepare(tmp_path_factory.mktemp("report"), probe, REPORT)
+    folder = tmp_path_factory.mktemp("report")
+    job = prepare(engine, folder, null, REPORT)
     outcome = engine.run(job, lambda _: None)
-    assert outcome.exit_code == 0, (job.step / "log.txt").read_text("utf-8")
-    return json.loads((job.step / "out" / "report.json").read_text("utf-8"))
+    assert outcome.exit_code == 0, job.log.read_text("utf-8")
+    return json.loads((taken(job, folder / "taken") / "report.json").read_text("utf-8"))
 
 
 def test_the_limits_are_really_set(report: dict[str, Any]) -> None:
@@ -131,8 +139,20 @@ def test_there_is_no_network(report: dict[str, Any]) -> None:
 
 
 def test_the_root_and_the_inputs_are_read_only(report: dict[str, Any]) -> None:
-    assert report["write_root"] == report["write_input"] == "OSError 30"
+    assert report["write_root"] == report["write_input"] == report["write_code"] == "OSError 30"
     assert report["run_from_tmp"] == "worked"
+
+
+def test_what_a_step_is_to_do_is_told_and_cannot_be_changed(report: dict[str, Any]) -> None:
+    assert report["description"]["kind"] == "measure"
+    assert report["write_description"].startswith(("OSError", "PermissionError"))
+    assert report["remove_description"].startswith(("OSError", "PermissionError"))
+
+
+def test_a_step_has_the_code_of_its_closure_and_no_other(report: dict[str, Any]) -> None:
+    assert report["code"] == ["harness/__init__.py", "harness/worker/__init__.py", "harness/worker/__main__.py"]
+    assert report["environment"]["PYTHONPATH"] == "/code"
+    assert report["environment"]["MATRIX_IMAGE_DIR"] == "/code/image"
 
 
 def test_nobody_is_root_and_no_capability_is_left(report: dict[str, Any]) -> None:
@@ -150,28 +170,27 @@ def test_the_arguments_are_those_of_the_contract(report: dict[str, Any]) -> None
     assert report["arguments"] == ["--step", "/step", "--input", "probe=/inputs/probe"]
 
 
-def test_a_conversions_temporary_files_lie_on_the_disk_and_go_with_it(
-    engine: DockerEngine, probe: Environment, tmp_path: Path
-) -> None:
-    toolchain = replace(probe, image=load_catalog().images["toolchains/torch"])
-    program = """
+def test_a_conversions_temporary_files_lie_on_the_disk(engine: DockerEngine, null: Built, tmp_path: Path) -> None:
+    toolchain = replace(null, image=load_catalog().images["toolchains/torch"])
+    text = """
         import tempfile
-        from pathlib import Path
         with tempfile.NamedTemporaryFile() as file:
-            Path("/step/out").write_text(file.name)
+            print(file.name)
     """
-    job = prepare(tmp_path, toolchain, program)
-    assert engine.run(job, lambda line: None).exit_code == 0
-    assert (job.step / "out").read_text().startswith("/step/tmp/")
-    assert not (job.step / "tmp").exists()
+    (tmp_path / "main.py").write_text(dedent(text))
+    code = program(tmp_path / "main.py")
+    files = {name.replace("worker", "toolchain"): file for name, file in code.files.items()}
+    lines: list[str] = []
+    assert engine.run(replace(job_of(tmp_path, toolchain, {}, engine), code=replace(code, files=files)), lines.append)
+    assert lines[0].startswith("/step/tmp/")
 
 
-def test_the_printed_command_repeats_the_step(engine: DockerEngine, probe: Environment, tmp_path: Path) -> None:
-    job = prepare(tmp_path, probe, REPORT)
+def test_the_printed_command_repeats_the_step(engine: DockerEngine, null: Built, tmp_path: Path) -> None:
+    job = prepare(engine, tmp_path, null, REPORT)
     engine.run(job, lambda _: None)
-    ours = job.step / "out" / "report.json"
+    ours = job.left / "out" / "report.json"
     first = json.loads(ours.read_text("utf-8"))
-    shutil.rmtree(job.step / "out")
+    shutil.rmtree(job.left / "out")
     subprocess.run(engine.command(job), shell=True, check=True)
     second = json.loads(ours.read_text("utf-8"))
     for seen in (first, second):
@@ -184,7 +203,7 @@ def test_what_a_step_prints_is_kept_and_handed_on(run: Run, tmp_path: Path) -> N
     outcome = run("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)", lines=lines)
     assert outcome == replace(outcome, exit_code=3, oom=False, timed_out=False)
     assert sorted(lines) == ["one", "two"]
-    assert sorted((tmp_path / "step" / "log.txt").read_text("utf-8").splitlines()) == ["one", "two"]
+    assert sorted((tmp_path / "log.txt").read_text("utf-8").splitlines()) == ["one", "two"]
 
 
 def test_a_timeout_kills(run: Run) -> None:
@@ -220,30 +239,81 @@ ORPHAN = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {root!r})
-    from harness.catalog import load_catalog
-    from harness.engines import Environment, Job, Limits, choose
+    from harness.engines.contract import Built
+    from harness.engines.registry import choose
+    from tests.jobs import NULL, job_of, program
 
-    engine, _ = choose("docker", Path({folder!r}))
-    image = load_catalog().images["runtimes/null"]
-    step = Path({folder!r}) / "step"
-    job = Job(Environment(image, {reference!r}, None), step, {{"probe": Path({folder!r}) / "probe"}}, Limits(1, {memory}, 60))
+    folder = Path({folder!r})
+    engine, _ = choose("docker", folder)
+    job = job_of(folder, Built(NULL, {reference!r}, None), {{}}, engine, code=program(folder / "main.py"))
     engine.run(job, lambda line: print(line, flush=True))
 """
 
 
-def test_containers_of_a_dead_run_are_reaped(engine: DockerEngine, probe: Environment, tmp_path: Path) -> None:
+def test_containers_of_a_dead_run_are_reaped(engine: DockerEngine, null: Built, tmp_path: Path) -> None:
     engine.reap()  # what dead runs left on this machine before
-    job = prepare(tmp_path, probe, "import time; print('here', flush=True); time.sleep(600)")
-    program = ORPHAN.format(root=str(ROOT), folder=str(tmp_path), reference=probe.reference, memory=MEMORY)
-    with subprocess.Popen([sys.executable, "-c", dedent(program)], stdout=subprocess.PIPE, text=True) as owner:
+    (tmp_path / "main.py").write_text("import time; print('here', flush=True); time.sleep(600)")
+    text = dedent(ORPHAN.format(root=str(ROOT), folder=str(tmp_path), reference=null.reference))
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "here\n"
-        labelled = {"label": f"{LABEL}.step={job.step.name}", "ancestor": probe.reference}
+        labelled = {"label": f"{RUN_LABEL}={run_label(owner.pid)}"}
         assert len(engine.client.api.containers(filters=labelled)) == 1
-        assert engine.reap() == 0  # its run is alive
+        engine.reap()
+        assert len(engine.client.api.containers(filters=labelled)) == 1  # its run is alive
         owner.kill()
-    assert engine.reap() == 1
+    assert engine.reap() >= 1
     assert not engine.client.api.containers(all=True, filters=labelled)
+
+
+# --- the boundary, from inside a real container -----------------------------------------------------------------------
+
+ATTACKS = {
+    "link": ("Path('/step/out/x').symlink_to({secret!r})", "a link: out/x"),
+    "linked-out": ("Path('/step/out').rmdir(); Path('/step/out').symlink_to({outside!r})", "a link: out"),
+    "linked-record": ("Path('/step/out/record.json').symlink_to({secret!r})", "a link: out/record.json"),
+    "fifo": ("os.mkfifo('/step/out/record.json')", "a FIFO"),
+    "hard-link": ("Path('/step/out/a').touch(); os.link('/step/out/a', '/step/out/b')", "a hard link"),
+    "sparse": ("open('/step/out/x', 'wb').truncate(3 * 2**40)", "MATRIX_OUTPUT_BYTES"),
+    "many": ("[Path(f'/step/out/{{n}}').touch() for n in range(101_000)]", "MATRIX_OUTPUT_FILES"),
+    "not-utf-8": ("open(b'/step/out/\\xff', 'wb')", "not UTF-8"),
+}
+PLANTED = """
+    for name in ("receipt.json.tmp", ".receipt.json.partial", "receipt.json", "status.json.tmp", "log.txt", "step.json.tmp"):
+        Path("/step", name).symlink_to({secret!r})
+"""
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_container_cannot_reach_a_file_of_this_machine_by_what_it_leaves(
+    engine: DockerEngine, null: Built, tmp_path: Path, name: str
+) -> None:
+    secret = tmp_path / "outside" / "key"
+    secret.parent.mkdir(mode=0o700)
+    secret.write_text("s3cret")
+    secret.chmod(0o600)
+    attack, found = ATTACKS[name]
+    text = "import os\nfrom pathlib import Path\nPath('/step/out').mkdir(exist_ok=True)\n" + dedent(PLANTED) + attack
+    job = prepare(engine, tmp_path, null, text.format(secret=str(secret), outside=str(secret.parent)))
+    outcome = engine.run(job, lambda _: None)
+    assert outcome.exit_code == 0, job.log.read_text("utf-8")
+    (tmp_path / "step").mkdir()
+    takeover.take_file(job.left, "status.json", tmp_path / "step" / "status.json", 1000)
+    with pytest.raises(takeover.Refused, match=found):
+        taken(job, tmp_path / "step" / "out")
+    takeover.remove(job.left.parent)
+    assert not job.left.exists()
+    assert secret.read_text() == "s3cret"
+    assert (secret.stat().st_mode & 0o777, secret.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert not list((tmp_path / "step" / "out").iterdir())
+
+
+def test_a_container_that_prints_without_end_fills_no_disk_and_no_memory(run: Run, tmp_path: Path) -> None:
+    lines: list[str] = []
+    outcome = run("import sys\nfor _ in range(1000): sys.stdout.write('x' * 2**17)", lines=lines)
+    assert outcome.exit_code == 0
+    assert (tmp_path / "log.txt").stat().st_size < 9 * 2**20
+    assert sum(map(len, lines)) <= 4096
 
 
 # --- the null runtime, for real -----------------------------------------------------------------------------------
@@ -267,25 +337,38 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def test_a_measuring_step_ends_with_a_status_and_a_record(
-    engine: DockerEngine, null: Environment, artifact: Path, tmp_path: Path
+    engine: DockerEngine, null: Built, artifact: Path, tmp_path: Path
 ) -> None:
-    step = tmp_path / "step"
-    step.mkdir()
+    runtime, here = load_catalog().runtimes["null"], engine.places()[0]
     sampling = {"min_samples": 30, "min_seconds": 0.1, "max_seconds": 2.0, "precision": 0.5}
     spec = {"runtime": "null", "device": "cpu", "sampling": sampling}
-    (step / "step.json").write_text(json.dumps({"kind": "measure", "spec": spec, "seed": 0, "threads": 1}))
-    inputs = {"artifact": artifact, "data": artifact / "data" / "workload"}
-    outcome = engine.run(Job(null, step, inputs, replace(LIMITS, memory_bytes=2**29)), lambda _: None)
-    assert outcome.exit_code == 0, (step / "log.txt").read_text("utf-8")
-    assert json.loads((step / "status.json").read_text("utf-8"))["status"] == "ok"
-    assert len(json.loads((step / "out" / "record.json").read_text("utf-8"))["latency"]["nanoseconds"]) >= 30
+    machine = MachineName(here.machine.id, here.machine.name)
+    job = replace(
+        job_of(tmp_path, null, {}, engine),
+        code=runtime_code("measure", runtime.module, runtime.image, "image-classification"),
+        description=StepDescription("measure", spec, 0, 1, machine),
+        inputs={"artifact": "artifact", "data": "data"},
+        shelf=PlainShelf({"artifact": artifact, "data": artifact / "data" / "workload"}),
+        limits=replace(LIMITS, memory_bytes=2**29),
+        measures=True,
+    )
+    outcome = engine.run(job, lambda _: None)
+    assert outcome.exit_code == 0, job.log.read_text("utf-8")
+    assert outcome.energy is not None
+    assert outcome.energy.joules is not None or outcome.energy.reason
+    assert takeover.take_file(job.left, "status.json", tmp_path / "status.json", 10_000)
+    assert values.read(StepStatus, tmp_path / "status.json").status == "ok"
+    record = values.read(RuntimeRecord, taken(job, tmp_path / "taken") / "record.json")
+    assert record.measurement is not None
+    assert record.measurement.machine.id == here.machine.id
+    assert len(record.measurement.latency.nanoseconds) >= 30
 
 
-def test_one_artifact_is_measured_by_hand(null: Environment, artifact: Path) -> None:
+def test_one_artifact_is_measured_by_hand(null: Built, artifact: Path) -> None:
     volume = f"{artifact}:/artifact:ro"
-    command = ["docker", "run", "--rm", "-v", volume, null.reference, "/artifact", "--seconds", "1"]
+    command = ["docker", "run", "--rm", "-v", volume, hand_reference(null.image), "/artifact", "--seconds", "1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "latency" in done.stdout
     record = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
-    assert record["weights_bytes"] == 1000
+    assert "1000" in json.dumps(record)

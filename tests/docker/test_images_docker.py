@@ -18,10 +18,12 @@ from typing import IO
 import pytest
 
 from harness.catalog import Image, load_catalog
-from harness.engines import Environment
-from harness.engines.docker import DockerEngine
+from harness.catalog.closure import Closure, closure
+from harness.engines.contract import Built, Place
+from harness.engines.docker.engine import DockerEngine
 from harness.errors import BuildFailed, EnvironmentProblem
-from harness.provision.images import LABEL, ImageBuilder, Stopped, reference, remove_all, repository
+from harness.provision.builds import Stopped
+from harness.provision.images import LABEL, ImageBuilder, hand_reference, reference, remove_all, repository
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +40,11 @@ class Tree:
     def image(self) -> Image:
         return load_catalog(self.root).images[f"runtimes/{self.root.name}"]
 
+    @property
+    def code(self) -> Closure:
+        """What is run by hand of the image."""
+        return closure(["harness.worker.__main__"], [self.image.path / "adapter.py"], self.image.path)
+
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.root / "runtimes" / self.root.name / file
         text = path.read_text("utf-8")
@@ -46,11 +53,12 @@ class Tree:
 
 
 @pytest.fixture(scope="module")
-def tree(engine: DockerEngine, null: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+def tree(engine: DockerEngine, null: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     root = tmp_path_factory.mktemp(f"t{os.getpid()}-", numbered=True)
     shutil.copytree(ROOT / "images" / "base", root / "base")
     shutil.copytree(ROOT / "images" / "runtimes" / "null", root / "runtimes" / root.name)
-    shutil.copy(ROOT / "images" / "runtimes" / "Dockerfile", root / "runtimes")
+    for name in ("Dockerfile", "Dockerfile.hand"):
+        shutil.copy(ROOT / "images" / name, root)
     tree = Tree(root)
     name = repository(tree.image)
     yield tree
@@ -61,56 +69,89 @@ def tree(engine: DockerEngine, null: Environment, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="module")
-def built(engine: DockerEngine, tree: Tree) -> Environment:
+def built(engine: DockerEngine, tree: Tree) -> Built:
     """The image of the tree, built while the host's pip knows a secret."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_CONFIG_FILE", "/dev/null") if "PIP_CONFIG_FILE" not in os.environ else None
         patch.setenv("PIP_TRUSTED_HOST", "s3cret.invalid")
         patch.setenv("HTTP_PROXY_PASSWORD", "s3cret")
-        return engine.ensure(tree.image, lambda _: None)
+        return engine.ensure(tree.image, here(engine), lambda _: None)
+
+
+def here(engine: DockerEngine) -> Place:
+    return engine.places()[0]
 
 
 def layers(engine: DockerEngine, image: str) -> list[str]:
     return list(engine.client.images.get(image).attrs["RootFS"]["Layers"])
 
 
-def test_an_image_says_what_it_was_made_from(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+def test_an_image_says_what_it_was_made_from(engine: DockerEngine, tree: Tree, built: Built) -> None:
     config = engine.client.images.get(built.reference).attrs["Config"]
     labels = config["Labels"]
-    assert labels[f"{LABEL}.source-hash"] == tree.image.source_hash
     assert labels[f"{LABEL}.environment-hash"] == tree.image.environment_hash
     assert labels["org.opencontainers.image.version"]
     assert config["User"] not in ("", "0", "root")
 
 
-def test_nothing_is_built_twice(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+def test_nothing_is_built_twice(engine: DockerEngine, tree: Tree, built: Built) -> None:
     said: list[str] = []
-    assert not engine.missing(tree.image)
-    assert engine.ensure(tree.image, said.append).digest == built.digest
+    assert not engine.missing(tree.image, here(engine))
+    assert engine.ensure(tree.image, here(engine), said.append).digest == built.digest
     assert not said
 
 
-def test_images_share_the_layers_of_the_base(engine: DockerEngine, null: Environment, built: Environment) -> None:
+def test_images_share_the_layers_of_the_base(engine: DockerEngine, null: Built, built: Built) -> None:
     (base,) = {line for line in layers(engine, null.reference) if line in layers(engine, built.reference)} & set(
         layers(engine, "compression-matrix/base:latest")
     )
     assert layers(engine, null.reference)[0] == base
 
 
-def test_a_change_of_code_redoes_the_last_layers_only(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+def test_a_change_of_code_rebuilds_no_environment(engine: DockerEngine, tree: Tree, built: Built) -> None:
     tree.edit("adapter.py", '"""No runtime', '"""Changed: no runtime')
     try:
-        assert engine.missing(tree.image)
-        changed = engine.ensure(tree.image, lambda _: None)
-        assert changed.reference != built.reference
-        before, after = layers(engine, built.reference), layers(engine, changed.reference)
-        assert before[:2] == after[:2]  # the base, and the installed packages
-        assert before != after
+        said: list[str] = []
+        assert not engine.missing(tree.image, here(engine))
+        assert engine.ensure(tree.image, here(engine), said.append).digest == built.digest
+        assert not said
     finally:
         tree.edit("adapter.py", '"""Changed: no runtime', '"""No runtime')
 
 
-def test_no_wheel_and_no_secret_is_in_any_layer(engine: DockerEngine, built: Environment, tmp_path: Path) -> None:
+def label(engine: DockerEngine, image: str, name: str) -> str | None:
+    return engine.client.images.get(image).labels.get(f"{LABEL}.{name}")
+
+
+def test_what_is_run_by_hand_gets_the_code_of_now_and_nothing_else_is_made(
+    engine: DockerEngine, tree: Tree, built: Built
+) -> None:
+    name = hand_reference(tree.image)
+    assert engine.refresh(tree.image, tree.code, here(engine), lambda _: None) == built
+    first = engine.client.images.get(name).id
+    assert label(engine, name, "code-hash") == tree.code.hash
+    assert label(engine, built.reference, "code-hash") is None
+    tree.edit("adapter.py", '"""No runtime', '"""Changed: no runtime')
+    try:
+        said: list[str] = []
+        assert engine.refresh(tree.image, tree.code, here(engine), said.append) == built
+        assert engine.client.images.get(name).id != first
+        assert len(said) == 1
+        assert label(engine, name, "code-hash") == tree.code.hash
+        assert label(engine, name, "environment-hash") == tree.image.environment_hash
+        assert layers(engine, name)[: len(layers(engine, built.reference))] == layers(engine, built.reference)
+        show = ["docker", "run", "--rm", "--entrypoint", "cat", name, "/code/image/adapter.py"]
+        assert "Changed: no runtime" in subprocess.run(show, capture_output=True, text=True, check=True).stdout
+        dangling = {"dangling": True, "label": [f"{LABEL}.image={tree.image.name}", f"{LABEL}.code-hash"]}
+        assert not engine.client.images.list(filters=dangling)  # the former one is gone
+    finally:
+        tree.edit("adapter.py", '"""Changed: no runtime', '"""No runtime')
+    engine.refresh(tree.image, tree.code, here(engine), lambda _: None)
+    context = engine.work / "contexts" / f"{tree.image.slug}.hand"
+    assert not list(context.rglob("*.whl"))
+
+
+def test_no_wheel_and_no_secret_is_in_any_layer(engine: DockerEngine, built: Built, tmp_path: Path) -> None:
     image = engine.client.images.get(built.reference)
     assert "s3cret" not in json.dumps(image.attrs) + json.dumps(image.history())
     with (tmp_path / "image.tar").open("wb") as file:
@@ -135,20 +176,25 @@ def is_tar(file: IO[bytes]) -> bool:
     return found
 
 
-def test_a_build_by_hand_makes_the_same_image(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+def test_a_build_by_hand_makes_the_same_image(engine: DockerEngine, tree: Tree, built: Built) -> None:
     context = engine.work / "contexts" / f"runtimes-{tree.root.name}"
     tag = f"{repository(tree.image)}:by-hand"
     subprocess.run(["docker", "build", "--quiet", "--tag", tag, str(context)], check=True, capture_output=True)
-    made_from = engine.client.images.get(tag).labels[f"{LABEL}.source-hash"]
-    assert layers(engine, tag) == layers(engine, f"{repository(tree.image)}:{made_from[:12]}")
-    assert subprocess.run(["docker", "run", "--rm", tag, "--help"], capture_output=True, check=True).stdout
+    assert label(engine, tag, "environment-hash") == tree.image.environment_hash
+    assert layers(engine, tag) == layers(engine, built.reference)
 
 
-def test_a_failing_smoke_import_fails_the_build(engine: DockerEngine, tree: Tree, built: Environment) -> None:
-    broken = replace(tree.image, smoke="import surely_not_there")
-    object.__setattr__(broken, "source_hash", "0" * 64)
+def other(image: Image, digit: str, smoke: str) -> Image:
+    """The image with another last step of its build, and so another environment."""
+    changed = replace(image, smoke=smoke)
+    object.__setattr__(changed, "environment_hash", digit * 64)
+    return changed
+
+
+def test_a_failing_smoke_import_fails_the_build(engine: DockerEngine, tree: Tree, built: Built) -> None:
+    broken = other(tree.image, "0", "import surely_not_there")
     with pytest.raises(BuildFailed) as caught:
-        engine.ensure(broken, lambda _: None)
+        engine.ensure(broken, here(engine), lambda _: None)
     assert "surely_not_there" in caught.value.log_tail
     assert not engine.client.images.list(name=reference(broken))
 
@@ -160,18 +206,18 @@ INTERRUPTED = """
     from pathlib import Path
     sys.path.insert(0, {root!r})
     from harness.catalog import load_catalog
-    from harness.engines import choose
+    from harness.engines.registry import choose
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
     engine, _ = choose("docker", Path({work!r}))
     image = replace(load_catalog(Path({images!r})).images[{name!r}], smoke="import time; time.sleep(300)")
-    object.__setattr__(image, "source_hash", "f" * 64)
+    object.__setattr__(image, "environment_hash", "f" * 64)
     print("start", flush=True)
-    engine.ensure(image, print)
+    engine.ensure(image, engine.places()[0], print)
 """
 
 
-def test_an_interrupted_build_leaves_no_tag(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+def test_an_interrupted_build_leaves_no_tag(engine: DockerEngine, tree: Tree, built: Built) -> None:
     name = tree.image.name
     program = INTERRUPTED.format(root=str(ROOT), work=str(engine.work), images=str(tree.root), name=name)
     log = engine.work / "logs" / f"build-{name.replace('/', '-')}.log"
@@ -187,10 +233,9 @@ def test_an_interrupted_build_leaves_no_tag(engine: DockerEngine, tree: Tree, bu
     assert not engine.client.images.list(name=f"{repository(tree.image)}:{'f' * 12}")
 
 
-def test_kill_ends_the_build_under_way_and_no_later_one(engine: DockerEngine, tree: Tree, built: Environment) -> None:
+def test_kill_ends_the_build_under_way_and_no_later_one(engine: DockerEngine, tree: Tree, built: Built) -> None:
     talk = "import time\nfor i in range(3000):\n    print(i, flush=True)\n    time.sleep(0.1)"
-    slow = replace(tree.image, smoke=talk)
-    object.__setattr__(slow, "source_hash", "e" * 64)
+    slow = other(tree.image, "e", talk)
 
     def kill() -> None:
         until(lambda: running(engine, "smoke.py"))
@@ -199,12 +244,10 @@ def test_kill_ends_the_build_under_way_and_no_later_one(engine: DockerEngine, tr
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Stopped):
-        engine.ensure(slow, lambda _: None)
+        engine.ensure(slow, here(engine), lambda _: None)
     killer.join()
     until(lambda: not running(engine, "smoke.py"))
-    quick = replace(tree.image, smoke="print('later')")
-    object.__setattr__(quick, "source_hash", "d" * 64)
-    assert engine.ensure(quick, lambda _: None).digest
+    assert engine.ensure(other(tree.image, "d", "print('later')"), here(engine), lambda _: None).digest
 
 
 def running(engine: DockerEngine, word: str) -> bool:
@@ -227,9 +270,9 @@ def test_a_base_that_no_registry_gives_names_the_other_way(engine: DockerEngine,
     assert "nox -s base" in str(caught.value.cure)
 
 
-def test_a_dry_run_of_removing_counts_our_images_and_leaves_them(engine: DockerEngine, null: Environment) -> None:
+def test_a_dry_run_of_removing_counts_our_images_and_leaves_them(engine: DockerEngine, null: Built) -> None:
     told = remove_all(engine.client, dry_run=True)
-    assert told["count"] >= 2  # the base, and the null runtime on it
+    assert told["count"] >= 3  # the base, the null runtime on it, and what is run of it by hand
     assert told["bytes"] >= engine.client.images.get(null.reference).attrs["Size"]
     assert engine.client.images.get(null.reference).id == null.digest
     assert engine.client.images.get("compression-matrix/base:latest")

@@ -20,7 +20,7 @@ from harness.catalog import Image
 from harness.catalog.closure import Closure
 from harness.contracts import machine, values
 from harness.contracts.files import write_json
-from harness.contracts.threads import thread_variables
+from harness.contracts.step import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import client as connect
 from harness.engines.job import (
@@ -343,9 +343,9 @@ def _hand_over(left: Path, user: str) -> None:
             os.chown(path, uid, gid, follow_symlinks=False)
 
 
-def run_label() -> str:
-    """Which process a container belongs to: machine, process id, and when the process started (ids are used again)."""
-    me = psutil.Process()
+def run_label(pid: int | None = None) -> str:
+    """Which process (this one) a container belongs to: machine, process id, and when it started, for ids are used again."""
+    me = psutil.Process(pid)
     return f"{socket.gethostname()}/{me.pid}/{me.create_time():.0f}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from harness.catalog import Image
 from harness.engines.contract import Built, Place, Say
 from harness.engines.process import ProcessEngine
 from harness.errors import BuildFailed, EnvironmentProblem
-from harness.provision import native_wheels
-from harness.provision.wheels import HOST, LOG_TAIL_LINES, WheelCache
+from harness.provision import interpreters, native_wheels
+from harness.provision.wheels import HOST, IMAGE_PYTHON, LOG_TAIL_LINES, WheelCache
 
 MARKER = ".complete"
 
@@ -24,6 +23,7 @@ class VenvEngine(ProcessEngine):
 
     name = "venv"
     isolation = "venv"
+    python = f"cp{IMAGE_PYTHON.replace('.', '')}"
     caveats: tuple[str, ...] = (
         "venv engine: no memory limit, no isolation from the machine or the network",
         "venv engine: environments share files by hard links, so mapped libraries may be warm in the page cache",
@@ -42,14 +42,15 @@ class VenvEngine(ProcessEngine):
         wheels = WheelCache(self.work / "wheels")
         for source in image.compiled:
             native_wheels.sources(source, wheels, HOST, say)
-        wheels.fetch(image.requirements, HOST, say)
+        wheels.fetch(image.requirements, interpreters.target(), say)
 
     def ensure(self, image: Image, place: Place, say: Say) -> Built:
         """Make the environment with uv, from wheels that pip fetched, without an index."""
         folder = self._folder(image)
         if not _usable(folder):
+            interpreters.find()  # before anything is fetched
             wheels = WheelCache(self.work / "wheels")
-            wheels.fetch(image.requirements, HOST, say)
+            wheels.fetch(image.requirements, interpreters.target(), say)
             logs = self.work / "logs"
             compiled = []
             if image.compiled:
@@ -67,7 +68,7 @@ class VenvEngine(ProcessEngine):
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         python = str(folder / "bin" / "python")
-        self._uv(image, "venv", "--no-project", "--no-config", "--python", sys.executable, str(folder))
+        self._uv(image, "venv", "--no-project", "--no-config", "--python", interpreters.find(), str(folder))
         install = ["pip", "install", "--no-config", "--python", python, "--no-index", "--no-deps", "--compile-bytecode"]
         locked = ["--find-links", str(wheels), "--require-hashes", "-r", str(image.requirements)]
         self._uv(image, *install, *locked)
@@ -77,15 +78,12 @@ class VenvEngine(ProcessEngine):
         (folder / MARKER).touch()
 
     def _uv(self, image: Image, *words: str) -> None:
-        from uv import find_uv_bin
-
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "VIRTUAL_ENV", "CONDA"))}
         environment |= {"UV_CACHE_DIR": str(self.work / "uv-cache"), "UV_PYTHON_DOWNLOADS": "never"}
-        _check([find_uv_bin(), *words], image, f"the environment of {image.name} could not be made", environment)
+        _check([interpreters.uv(), *words], image, f"the environment of {image.name} could not be made", environment)
 
     def _folder(self, image: Image) -> Path:
-        python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-        return self.work / "envs" / f"{image.slug}-{image.environment_hash[:12]}-{python}"
+        return self.work / "envs" / f"{image.slug}-{image.environment_hash[:12]}-{self.python}"
 
 
 def _usable(folder: Path) -> bool:

@@ -198,3 +198,14 @@ def test_without_a_reference_a_row_says_so_and_stays(desk: Desk) -> None:
     assert row.fidelity_reason == "the original could not be evaluated on FP32 PyTorch"
     assert row.quality
     assert row.quality.change is None
+
+
+def test_a_row_keeps_the_machine_that_measured_it_whoever_collects(desk: Desk) -> None:
+    """A store that was copied: another machine of the same id has another name, the rows keep the first one's."""
+    there = replace(HERE, name="another name", kernel="newer")
+    made = Collector(desk.plan, CATALOG, desk.engine, "asked for", desk.store, {}, there).results("")
+    measured = [cell for cell in made.cells if cell.latency_ms]
+    assert measured
+    assert {cell.machine for cell in measured} == {HERE.id}
+    assert made.machines[HERE.id].name == HERE.name
+    assert made.machines[HERE.id].kernel == HERE.kernel

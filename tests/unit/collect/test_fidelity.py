@@ -11,8 +11,7 @@ import pytest
 
 from harness import tasks
 from harness.catalog import load_catalog
-from harness.collect.fidelity import TOLERANCES as BOUNDS
-from harness.collect.fidelity import problem, tolerance
+from harness.collect.fidelity import BOUNDS, problem, tolerance
 from harness.contracts.cards import TOLERANCES, PassCard
 from harness.contracts.record import FidelityRecord, MetricRecord
 from harness.contracts.task import Metric

@@ -38,7 +38,7 @@ def test_rows_that_were_not_measured_now_stay_as_they_were_and_say_when_and_wher
         assert now.caveats[:-1] == then.caveats
         assert then.measured_at
         assert then.measured_at in now.caveats[-1]
-        assert "AMD EPYC 9R14 (f3a9c1d2)" in now.caveats[-1]
+        assert "on f3a9c1d2 (AMD EPYC 9R14)" in now.caveats[-1]
     assert keep.kept(made) == [cell.id for cell in rest]
 
 
@@ -101,8 +101,19 @@ def test_the_harness_s_own_cost_stays_on_the_same_machine_only() -> None:
     before = of(MEASURED)
     made = before.model_copy(update={"overhead": None})
     assert keep.keep(made, before).overhead == before.overhead
-    elsewhere = before.environment.model_copy(update={"host": "another"})
-    assert keep.keep(made.model_copy(update={"environment": elsewhere}), before).overhead is None
+    (here,) = before.machines.values()
+    elsewhere = made.model_copy(
+        update={"machines": {"another": here.model_copy(update={"id": "another"})}, "cells": []}
+    )
+    assert keep.keep(elsewhere, before).overhead is None
+
+
+def test_the_machine_of_a_kept_row_is_kept_with_it() -> None:
+    before = of(MEASURED)
+    (here,) = before.machines.values()
+    there = here.model_copy(update={"id": "another", "name": "another"})
+    made = of([skipped(MEASURED[0])]).model_copy(update={"machines": {"another": there}})
+    assert keep.keep(made, before).machines == {here.id: here, "another": there}
 
 
 def test_a_matrix_that_cannot_be_read_keeps_rows_by_their_names() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.contracts.marks import STEADY_BEGINS, STEADY_ENDS
+from harness.contracts.step import STEADY_BEGINS, STEADY_ENDS
 from harness.engines.energy import PackageEnergy
 
 

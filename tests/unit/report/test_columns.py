@@ -123,21 +123,16 @@ def test_no_text_begins_like_a_formula(text: str) -> None:
     assert line["model"] == f"'{text}"
 
 
-VALUE = {"value": 0.7125, "interval": (0.7, 0.72)}
-
-
 def test_the_other_metrics_of_a_task_stand_on_the_page_of_the_cell_and_in_the_data(tmp_path: Path) -> None:
-    run = results()
-    cells = [
-        cell.model_copy(
-            update={"more_quality": [cell.quality.model_copy(update={"metric": "accuracy", "value": 0.7125})]}
-        )
-        if cell.quality
-        else cell
-        for cell in run.cells
-    ]
+    run, cells = results(), []
+    for cell in run.cells:
+        more = {"metric": "accuracy", "value": 0.7125, "interval": (0.7, 0.72)}
+        other = [cell.quality.model_copy(update=more)] if cell.quality else []
+        cells.append(cell.model_copy(update={"more_quality": other}))
     render(run.model_copy(update={"cells": cells}), tmp_path)
     page = (tmp_path / "index.html").read_text("utf-8")
-    assert '<dt><bdi><bdi data-word="metric.accuracy">accuracy</bdi></bdi></dt><dd><bdi>0.713 [0.700' in page
+    measured = sum(cell.quality is not None for cell in cells)
+    told = r'<dt><bdi><bdi data-word="metric.accuracy">accuracy</bdi></bdi></dt><dd><bdi>0.713 \[0.700,'
+    assert len(re.findall(told, page)) == measured
     lines = list(csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text("utf-8"))))
     assert {line["more_quality"] for line in lines} == {"accuracy=0.7125", ""}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from harness.catalog import Image
+from harness.contracts.step import MachineName
 from harness.engines.contract import Built, Job, Outcome, Place, Say
 from harness.results import Status
 from harness.runner.interrupt import Interrupted, Interrupts
-from tests.in_process import CELLS, ROUNDS, Behaviour, InProcess, end, execute, kinds, pass_over, say, succeed
+from harness.runner.stages import Run
+from tests.in_process import CELLS, HERE, ROUNDS, Behaviour, InProcess, end, execute, kinds, pass_over, say, succeed
 
 
 @pytest.fixture
@@ -237,3 +240,69 @@ def test_a_failure_is_on_disk_with_its_reason(work: Path) -> None:
     entry = execute(work, InProcess({"measure-a-1": end(timed_out=True)})).store.failure("measure-a-1")
     assert entry is not None
     assert (entry.status, entry.reason) == ("timeout", "measure was ended after 60 s")
+
+
+# --- several places ---------------------------------------------------------------------------------------------------------
+
+TWO = tuple(Place(name, {"cpu": None}, replace(HERE.machine, id=name, name=name)) for name in ("left", "right"))
+
+
+def at_two_places(run: Run) -> Run:
+    """Cells are for the left and the right machine by turns."""
+    steps = dict(run.plan.steps)
+    for number, planned in enumerate(run.plan.cells):
+        machine = TWO[number % 2].machine
+        for key in (*planned.rounds, *planned.extra):
+            steps[key] = replace(steps[key], machine=MachineName(machine.id, machine.name))
+    return replace(run, plan=replace(run.plan, steps=steps))
+
+
+def test_places_measure_side_by_side_and_each_one_step_at_a_time(work: Path) -> None:
+    busy: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    where: dict[str, set[str]] = {}
+    together = threading.Barrier(2, timeout=60)
+
+    def note(job: Job) -> Outcome:
+        place = job.place.name
+        busy[place] += 1
+        most[place] = max(most[place], busy[place])
+        where.setdefault(job.key.split("-")[1], set()).add(place)
+        if job.key in ("measure-a-0", "measure-b-0"):
+            together.wait()  # proves that both are measured at the same time
+        outcome = succeed(job)
+        busy[place] -= 1
+        return outcome
+
+    measures = [f"measure-{cell}-{number}" for cell in CELLS for number in range(ROUNDS)]
+    engine = InProcess(dict.fromkeys(measures, note), offered=TWO)
+    run = at_two_places(pass_over(work, engine, Interrupts(print, engine.kill)))
+    run.execute()
+    assert not run.failures
+    assert most == {"left": 1, "right": 1}
+    assert where == {cell: {TWO[number % 2].name} for number, cell in enumerate(CELLS)}
+
+
+def test_a_receipt_names_the_place_and_the_machine(work: Path) -> None:
+    engine = InProcess(offered=TWO)
+    run = at_two_places(pass_over(work, engine, Interrupts(print, engine.kill)))
+    run.execute()
+    entry = run.store.find("measure-b-0")
+    assert entry is not None
+    assert (entry.receipt.place, entry.receipt.machine) == ("right", "right")
+
+
+def test_what_is_not_measured_is_made_at_the_same_place_each_time(tmp_path: Path) -> None:
+    seen: list[dict[str, str]] = []
+    for number in range(2):
+        where: dict[str, str] = {}
+
+        def note(job: Job, where: dict[str, str] = where) -> Outcome:
+            where[job.key] = job.place.name
+            return succeed(job)
+
+        engine = InProcess({f"artifact-{cell}": note for cell in CELLS}, offered=TWO)
+        at_two_places(pass_over(tmp_path / str(number), engine, Interrupts(print, engine.kill))).execute()
+        seen.append(where)
+    assert seen[0] == seen[1]
+    assert set(seen[0].values()) == {"left", "right"}

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.contracts import values
-from harness.contracts.files import write_json
-from harness.contracts.hashes import hash_of, hash_tree
+from harness.contracts.files import hash_of, hash_tree, write_json
 from harness.contracts.step import StepStatus
 from harness.errors import UsageError
 from harness.runner.receipt import Receipt
