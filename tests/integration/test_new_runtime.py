@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ import pytest
 import yaml
 
 from harness.catalog import load_catalog
-from harness.engines import Job, Limits
-from harness.engines.venv import VenvEngine
+from harness.contracts import prepared, values
+from harness.contracts.record import RuntimeRecord
+from harness.contracts.step import MachineName, StepDescription, StepStatus
+from harness.engines.venv.engine import VenvEngine
 from harness.matrix import load
-from harness.matrix.plan import Planner
+from harness.matrix.keys import runtime_code
 from harness.provision.lock import lock
-from harness.tasks import _storage
+from tests.jobs import job_of
+from tests.planning import planner
 from tests.unit.test_docs import code_blocks
 
 ROOT = Path(__file__).parents[2]
@@ -63,30 +67,30 @@ def artifact(tmp_path: Path) -> Path:
     (folder / "data").mkdir(parents=True)
     facts = {"format": "onnx", "precision": "fp32", "task": "image-classification", "weights": ["model.onnx"]}
     facts |= {"call": "forward", "modality": "image", "auto_class": "AutoModelForImageClassification"}
-    (folder / "manifest.json").write_text(json.dumps({**facts, "passes": [], "provenance": [], "extra": {}}))
+    (folder / "manifest.json").write_text(json.dumps(facts))
     bright = np.eye(64, dtype=np.float32)[:10].reshape(10, 1, 8, 8)
-    _storage.save(folder / "data", {}, {"pixel_values": bright, "labels": np.arange(10)})
+    prepared.save(folder / "data", {}, {"pixel_values": bright, "labels": np.arange(10)})
     return folder
 
 
 def test_a_new_runtime_is_one_folder(images: Path, artifact: Path, tmp_path: Path) -> None:
     catalog = load_catalog(images)
     matrix = load.parse(MATRIX, "matrix.yaml", catalog)
-    plan = Planner(matrix, catalog, "venv", {"cpu": None, "cuda": "none"}, str).plan()
-    assert [cell.status for cell in plan.cells] == [None]
-    engine = VenvEngine(tmp_path / "work")
-    environment = engine.ensure(catalog.runtimes[NAME].image, lambda line: None)
-    python = environment.reference
-    subprocess.run([python, "-c", GRAPH, str(artifact / "model.onnx")], check=True)
-    step = tmp_path / "step"
-    step.mkdir()
+    assert [cell.status for cell in planner(matrix, catalog).plan().cells] == [None]
+    engine, runtime = VenvEngine(tmp_path / "work"), catalog.runtimes[NAME]
+    built = engine.ensure(runtime.image, engine.places()[0], lambda line: None)
+    subprocess.run([built.reference, "-c", GRAPH, str(artifact / "model.onnx")], check=True)
+    code = runtime_code("evaluate", runtime.module, runtime.image, "image-classification")
+    given = job_of(tmp_path, built, {"artifact": artifact, "data": artifact / "data"}, engine, code=code)
     spec = {"runtime": NAME, "device": "cpu", "keep_outputs": False}
-    task = {"kind": "evaluate", "spec": spec, "seed": 0, "threads": 1}
-    (step / "step.json").write_text(json.dumps(task))
-    inputs = {"artifact": artifact, "data": artifact / "data"}
-    engine.run(Job(environment, step, inputs, Limits(1, 2**30, 60.0)), lambda line: None)
-    assert json.loads((step / "status.json").read_text())["status"] == "ok"
-    assert json.loads((step / "out" / "record.json").read_text())["value"] == 1.0
+    here = engine.places()[0].machine
+    what = StepDescription("evaluate", spec, 0, 1, MachineName(here.id, here.name))
+    engine.run(replace(given, description=what), lambda line: None)
+    assert values.read(StepStatus, given.left / "status.json").status == "ok", given.log.read_text()
+    found = values.read(RuntimeRecord, given.left / "out" / "record.json").evaluation
+    assert found
+    assert found.metrics[0].value == 1.0
+    assert found.machine.id == here.id
 
 
 def test_the_guide_s_folder_has_three_files(images: Path) -> None:

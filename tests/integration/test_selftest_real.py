@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.catalog import load_catalog
-from harness.engines.host import HostEngine
+from harness.engines.host.engine import HostEngine
 from harness.runner import selftest
 from harness.runner.store import Store
 

@@ -91,9 +91,9 @@ def rows(task: str, folder: Path) -> Path:
         return path
     path.mkdir()
     draw = np.random.default_rng(0)
-    if task == IMAGES:  # four patterns, hardly changed, so that few answers hang on the last bit of a number
+    if task == IMAGES:  # a class is a brightness: it can be learnt, and few answers hang on the last bit of a number
         labels = draw.integers(0, 4, ROWS)
-        pixels = 0.9 * _smooth(draw, 4)[labels] + 0.1 * _smooth(draw, ROWS)
+        pixels = _smooth(draw, ROWS, labels / 3)
         prepared.save(path, {"image_size": EDGE}, {"pixel_values": pixels, "labels": labels})
         return path
     lengths = draw.integers(8, WINDOW, ROWS)
@@ -108,9 +108,11 @@ def rows(task: str, folder: Path) -> Path:
     return path
 
 
-def _smooth(draw: np.random.Generator, count: int) -> Array:
-    """Images of 4 by 4 squares, in 0..1."""
-    return draw.random((count, 1, 4, 4), np.float32).repeat(EDGE // 4, axis=2).repeat(EDGE // 4, axis=3)
+def _smooth(draw: np.random.Generator, count: int, brightness: Array | None = None) -> Array:
+    """Images of 4 by 4 squares, in 0..1; brighter and darker ones, so that a network's answers differ."""
+    levels = draw.random(count, np.float32) if brightness is None else brightness.astype(np.float32)
+    squares = 0.7 * levels[:, None, None, None] + 0.3 * draw.random((count, 1, 4, 4), np.float32)
+    return squares.repeat(EDGE // 4, axis=2).repeat(EDGE // 4, axis=3)
 
 
 def _settle(model: Any) -> None:

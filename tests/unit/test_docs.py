@@ -185,9 +185,9 @@ def test_pages_have_commands_and_a_wrong_one_does_not_parse() -> None:
             parse(wrong)
 
 
-def test_the_readme_s_first_command_leaves_a_harness_that_can_be_typed() -> None:
-    first, second = commands(ROOT / "README.md")[:2]
-    assert first == ["pipx", "install", "."]
-    assert second == ["harness", "run"]
+def test_the_readme_tells_how_to_run_and_to_test_and_then_how_to_get_a_harness_that_can_be_typed() -> None:
+    matrix, tests, install, run = commands(ROOT / "README.md")[:4]
+    assert (matrix, tests) == (["pipx", "run", "nox", "-s", "matrix"], ["pipx", "run", "nox", "-s", "tests"])
+    assert (install, run) == (["pipx", "install", "."], ["harness", "run"])
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
     assert scripts == {"harness": "harness.cli:main"}

@@ -102,12 +102,12 @@ def test_dynamic_int8_compresses_every_matrix(task: str, graph: Any, steps: Step
 @pytest.mark.parametrize("task", [tiny.ENCODER, tiny.IMAGES])
 def test_static_int8_quantizes_weights_and_activations(task: str, preset: str, graph: Any, steps: Steps) -> None:
     source = graph(task)
-    made, effect = steps.apply(int8_static, source, examples=16, preset=preset)
+    made, effect = steps.apply(int8_static, source, examples=tiny.ROWS, preset=preset)
     kinds = types(made)
-    assert effect["examples"] == 16
+    assert effect["examples"] == tiny.ROWS
     assert effect["tensors_quantized"] >= len(kinds["i8"]) > 0
     assert effect["products_quantized"] >= {tiny.ENCODER: 13, tiny.IMAGES: 6}[task]
-    assert 0 < drift(logits(source, task), logits(made, task)) < 0.3
+    assert 0 < drift(logits(source, task), logits(made, task)) < {tiny.ENCODER: 0.15, tiny.IMAGES: 0.3}[task]
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
