@@ -8,12 +8,16 @@ through what a step wrote. Modes and owners are set on what was opened and looke
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import stat
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 #: Environment variables that raise or lower the bounds.
 SETTINGS = {
@@ -97,15 +101,19 @@ class _Count:
 
     def add(self, seen: os.stat_result, depth: int) -> None:
         """Count one more file or folder."""
+        self.count(seen.st_size if stat.S_ISREG(seen.st_mode) else 0, depth)
+
+    def count(self, size: int, depth: int) -> None:
+        """Count one more, of so many bytes. Raises Refused."""
         self.entries += 1
-        self.bytes += seen.st_size if stat.S_ISREG(seen.st_mode) else 0
+        self.bytes += size
         if self.entries > self.bounds.entries:
             raise Refused(
                 f"the step left more than {self.bounds.entries:,} files and folders ({SETTINGS['entries']} is the bound)"
             )
         if self.bytes > self.bounds.bytes:
-            size = f"{self.bounds.bytes / 2**30:,.3g} GiB"
-            raise Refused(f"the step left more than {size} ({SETTINGS['bytes']} is the bound)")
+            most = f"{self.bounds.bytes / 2**30:,.3g} GiB"
+            raise Refused(f"the step left more than {most} ({SETTINGS['bytes']} is the bound)")
         if depth > self.bounds.depth:
             raise Refused(f"the step left folders more than {self.bounds.depth} deep in each other")
 
@@ -143,14 +151,66 @@ def _names(folder: int, path: str, count: _Count) -> list[str]:
     names: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            try:
-                entry.name.encode("utf-8")
-            except UnicodeEncodeError:
-                raise Refused(f"the step left a name that is not UTF-8: {_shown(f'{path}/{entry.name}')}") from None
+            _require_utf8(f"{path}/{entry.name}")
             names.append(entry.name)
             if len(names) + count.entries > count.bounds.entries:
                 break  # the next that is counted is one too many
     return sorted(names) if len(names) + count.entries <= count.bounds.entries else names
+
+
+def take_archive(chunks: Iterable[bytes], name: str, left: Path, bounds: Bounds) -> None:
+    """Unpack ``name`` from a tar archive that an engine made of it into ``left``. Raises Refused.
+
+    Only plain files and folders are unpacked, each into a folder that was made here, so that nothing is followed.
+    """
+    count = _Count(bounds)
+    with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as archive:
+        for member in archive:
+            parts = member.name.split("/")
+            if parts[0] != name or not all(parts) or {".", ".."} & set(parts):
+                raise Refused(f"the step left a name that lies elsewhere: {_shown(member.name)}")
+            _require_utf8(member.name)
+            if not (member.isreg() or member.isdir()):
+                kind = "a link" if member.issym() else "a hard link" if member.islnk() else "something that is no file"
+                raise Refused(f"the step left {kind}: {_shown(member.name)}")
+            count.count(member.size if member.isreg() else 0, len(parts) - 1)
+            target = left.joinpath(*parts)
+            if member.isdir():
+                target.mkdir()
+                continue
+            content = archive.extractfile(member)
+            assert content is not None
+            with target.open("xb") as file:
+                shutil.copyfileobj(content, file)
+
+
+class _Chunks(io.RawIOBase):
+    """A stream over chunks."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            try:
+                self._rest = memoryview(next(self._chunks))
+            except StopIteration:
+                return 0
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def _require_utf8(path: str) -> None:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Refused(f"the step left a name that is not UTF-8: {_shown(path)}") from None
 
 
 # --- descriptors -------------------------------------------------------------------------------------------------------

@@ -17,15 +17,20 @@ def _probe() -> str:
 
 def _open(work: Path, options: Mapping[str, str]) -> Engine:
     from harness.engines.docker.endpoint import endpoint, probe
-    from harness.engines.docker.engine import DockerEngine
 
     host = endpoint()
-    return DockerEngine(work, host, probe(host), options.get("machine"))
+    version = probe(host)
+    if host.startswith("unix://"):
+        from harness.engines.docker.engine import DockerEngine as Kind
+    else:
+        from harness.engines.docker.remote import RemoteDockerEngine as Kind
+    return Kind(work, host, version, options.get("machine"))
 
 
 def _clean(dry_run: bool) -> Freed:
     from harness.engines.contract import NoEngine
     from harness.engines.docker.endpoint import client, endpoint, probe
+    from harness.engines.docker.remote import remove_volumes
     from harness.provision.images import remove_all
 
     host = endpoint()
@@ -33,7 +38,8 @@ def _clean(dry_run: bool) -> Freed:
         probe(host)
     except NoEngine:
         return {"images": {"count": 0, "bytes": 0}}
-    return {"images": remove_all(client(host), dry_run=dry_run)}
+    connected = client(host)
+    return {"images": remove_all(connected, dry_run=dry_run), "volumes": remove_volumes(connected, dry_run=dry_run)}
 
 
 CARD = EngineCard("docker", "steps run in isolated containers", _open, _probe, auto=10, clean=_clean)

@@ -23,6 +23,7 @@ from harness.contracts.files import write_json
 from harness.contracts.step import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import client as connect
+from harness.engines.docker.mounts import Mounted
 from harness.engines.job import (
     SCRATCH,
     Running,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.types import DeviceRequest
 
+    from harness.engines.energy import PackageEnergy
+
 WAIT_SLICE_S = 600
 PIDS_LIMIT = 1024
 SHM_BYTES = 256 * 2**20
@@ -59,6 +62,7 @@ class DockerEngine:
     name = "docker"
     isolation = "container"
     caveats: tuple[str, ...] = ()
+    step = "/step"  # where a container finds the step's folder
 
     def __init__(self, work: Path, host: str, version: str | None, machine_name: str | None = None) -> None:
         self.work = work.resolve()
@@ -118,10 +122,10 @@ class DockerEngine:
 
     def command(self, job: Job) -> str:
         """The ``docker run`` line with the same limits, mounts and arguments as ``run`` uses."""
-        volumes = [word for mount in self._mounts(job) for word in ("--volume", ":".join(mount))]
-        variables = [word for name, value in _variables(job).items() for word in ("--env", f"{name}={value}")]
-        start = [*self._docker_run(job.limits, job.device), *variables, *volumes, "--entrypoint", "python"]
-        return shlex.join([*start, job.built.reference, *_entry(job)[1:], *_arguments(job)])
+        mounts = [word for mount in self._mounts(job) for word in ("--mount", mount.option)]
+        variables = [word for name, value in self._variables(job).items() for word in ("--env", f"{name}={value}")]
+        start = [*self._docker_run(job.limits, job.device), *variables, *mounts, "--entrypoint", "python"]
+        return shlex.join([*start, job.built.reference, *_entry(job)[1:], *self._arguments(job)])
 
     def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
         """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
@@ -134,7 +138,7 @@ class DockerEngine:
         words = ["docker", "run", "--rm", "--init", "--network", "none", "--read-only", "--tmpfs", f"/tmp:{TMPFS}"]
         words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(PIDS_LIMIT)]
         words += ["--memory", memory, "--memory-swap", memory, "--shm-size", str(SHM_BYTES)]
-        words += ["--cpuset-cpus", cpu_set(limits.cpus), "--user", self._user()]
+        words += ["--cpuset-cpus", self._cpus(limits.cpus), "--user", self._user()]
         words += ["--gpus", "all"] if device == "cuda" else []
         for name, value in thread_variables(limits.cpus).items():
             words += ["--env", f"{name}={value}"]
@@ -158,14 +162,15 @@ class DockerEngine:
     def _run(self, job: Job, on_line: Say) -> Outcome:
         """The container is inspected before it is removed, and removed whatever happens."""
         self._lay_out(job)
-        meter, on_line = metered(job, on_line)
+        meter, on_line = self._metered(job, on_line)
         container = self._create(job)
         running = Running(partial(self._kill, container))
         self._running.add(running)
         timer = threading.Timer(job.limits.timeout_s, running.time_out)
         since = time()
-        started = perf_counter()
         try:
+            self._send(container, job)
+            started = perf_counter()
             self.client.api.start(container)
             if running.killed:  # between create and start there was nothing to kill
                 self._kill(container)
@@ -175,6 +180,7 @@ class DockerEngine:
             seconds = perf_counter() - started
             code = int(state["ExitCode"])
             oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container, since))
+            self._bring(container, job)
             reading = meter.reading if meter else None
             return Outcome(code, seconds, oom and not running.killed, running.timed_out, reading)
         finally:
@@ -209,11 +215,34 @@ class DockerEngine:
             remove=True,
         )
 
-    def _mounts(self, job: Job) -> list[tuple[str, str, str]]:
+    def _mounts(self, job: Job) -> list[Mounted]:
         disk = SharedDisk(job.shelf)
-        inputs = [(disk.stage(key), f"/inputs/{name}", "ro") for name, key in job.inputs.items()]
-        step = [(str(job.left.resolve()), "/step", "rw"), (str(_described(job).resolve()), "/step/step.json", "ro")]
-        return [*step, (str(self._laid(job)), CODE, "ro"), *inputs]
+        inputs = [Mounted(f"/inputs/{name}", disk.stage(key)) for name, key in job.inputs.items()]
+        step = Mounted(self.step, str(job.left.resolve()), read_only=False)
+        described = Mounted(f"{self.step}/step.json", str(_described(job).resolve()))
+        return [step, described, Mounted(CODE, str(self._laid(job))), *inputs]
+
+    # What a machine that shares no disk does otherwise: see ``remote``.
+
+    def _metered(self, job: Job, on_line: Say) -> tuple[PackageEnergy | None, Say]:
+        return metered(job, on_line)
+
+    def _cpus(self, count: int) -> str:
+        return cpu_set(count)
+
+    def _send(self, container: str, job: Job) -> None:
+        """Bring to the container what no mount brings, before it starts."""
+
+    def _bring(self, container: str, job: Job) -> None:
+        """Bring what the step wrote to ``job.left``, when it has ended."""
+
+    def _variables(self, job: Job) -> dict[str, str]:
+        ours = {"PYTHONPATH": CODE, "MATRIX_IMAGE_DIR": f"{CODE}/image"}
+        # Conversions write copies of their models: onto the disk, for /tmp is memory and counts against the step's limit.
+        return ours | ({"TMPDIR": f"{self.step}/{SCRATCH}"} if job.built.image.kind == "toolchains" else {})
+
+    def _arguments(self, job: Job) -> list[str]:
+        return arguments(self.step, {name: f"/inputs/{name}" for name in job.inputs})
 
     def kill(self) -> None:
         """End the containers that run now, and the build."""
@@ -244,7 +273,7 @@ class DockerEngine:
         host = api.create_host_config(
             mem_limit=memory,
             memswap_limit=memory,
-            cpuset_cpus=cpu_set(job.limits.cpus),
+            cpuset_cpus=self._cpus(job.limits.cpus),
             pids_limit=PIDS_LIMIT,
             shm_size=SHM_BYTES,
             network_mode="none",
@@ -253,16 +282,16 @@ class DockerEngine:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             init=True,
-            binds=[":".join(mount) for mount in self._mounts(job)],
+            mounts=[mount.of_sdk() for mount in self._mounts(job)],
             device_requests=_device_requests(job.device),
             log_config=LogConfig(type="json-file", config={"max-size": LOG_SIZE}),
         )
         container = api.create_container(
             job.built.reference,
             entrypoint=_entry(job),
-            command=_arguments(job),
+            command=self._arguments(job),
             user=self._user(),
-            environment=thread_variables(job.limits.cpus) | _variables(job),
+            environment=thread_variables(job.limits.cpus) | self._variables(job),
             labels={RUN_LABEL: run_label(), f"{LABEL}.step": job.key[:16]},
             host_config=host,
         )
@@ -315,18 +344,8 @@ def _described(job: Job) -> Path:
     return job.left.with_name("step.json")
 
 
-def _variables(job: Job) -> dict[str, str]:
-    ours = {"PYTHONPATH": CODE, "MATRIX_IMAGE_DIR": f"{CODE}/image"}
-    # Conversions write copies of their models: onto the disk, for /tmp is memory and counts against the step's limit.
-    return ours | ({"TMPDIR": f"/step/{SCRATCH}"} if job.built.image.kind == "toolchains" else {})
-
-
 def _entry(job: Job) -> list[str]:
     return ["python", "-m", module(job.built.image)]
-
-
-def _arguments(job: Job) -> list[str]:
-    return arguments("/step", {name: f"/inputs/{name}" for name in job.inputs})
 
 
 def _device_requests(device: str) -> list[DeviceRequest] | None:

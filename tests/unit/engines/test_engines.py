@@ -99,6 +99,30 @@ def test_the_current_context_of_the_docker_command_is_honoured(tmp_path: Path, m
     assert endpoint() == "unix:///run/user/1000/docker.sock"
 
 
+def test_a_context_that_does_not_exist_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "nowhere")
+    with pytest.raises(EnvironmentProblem, match="names the context 'nowhere', which docker does not have") as caught:
+        choose("auto", tmp_path)
+    assert "docker context ls" in str(caught.value.cure)
+
+
+def test_ssh_without_its_package_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("DOCKER_HOST", "ssh://somebody@somewhere")
+    with pytest.raises(EnvironmentProblem, match="needs the package paramiko") as caught:
+        choose("auto", tmp_path)
+    assert "docker[ssh]" in str(caught.value.cure)
+
+
+def test_the_default_context_is_the_default_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "default")
+    assert endpoint() == "unix:///var/run/docker.sock"
+
+
 # --- steps as processes: a script stands in for the interpreter -------------------------------------------------
 
 
