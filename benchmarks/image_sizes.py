@@ -13,9 +13,11 @@ import tempfile
 from pathlib import Path
 
 from harness.catalog import Image, load_catalog
-from harness.engines.docker import DockerEngine, endpoint, probe
+from harness.engines.docker.endpoint import endpoint, probe
+from harness.engines.docker.engine import DockerEngine
 from harness.provision import native_wheels
-from harness.provision.images import NAMESPACE, base_hash, reference
+from harness.provision.contexts import base_hash
+from harness.provision.images import NAMESPACE, reference
 from harness.provision.wheels import WheelCache, image_target, link
 
 WORK = Path(".matrix")
@@ -38,7 +40,7 @@ def main() -> None:
     print("| image | MB | bare `pip install`, MB | ratio |\n| --- | ---: | ---: | ---: |")
     missed = 0
     for image in images.values():
-        engine.ensure(image, lambda line: print(line, file=sys.stderr))
+        engine.ensure(image, engine.places()[0], lambda line: print(line, file=sys.stderr))
         ours, bare = size(engine, reference(image)), bare_size(engine, image)
         print(f"| `{image.name}` | {ours / 1e6:.0f} | {bare / 1e6:.0f} | {ours / bare:.2f} |", flush=True)
         missed += ours > TARGET * bare

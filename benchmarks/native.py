@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import stats
+from harness.catalog.closure import Closure
 from harness.commands import artifact, workspace
-from harness.engines import Engine, Environment, Limits
+from harness.engines.contract import Built, Engine, Limits
 from harness.matrix.expand import Cell
+from harness.provision.images import hand_reference
+from harness.runner.steps import hand_closure
 
 ROUNDS = 7
 SECONDS = 3.0
@@ -105,27 +108,26 @@ def commands(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]
     artifact.lay_out(job, folder / "artifact")
     (planned,) = job.plan.wanted
     image = job.catalog.image_of(job.catalog.runtimes[planned.cell.runtime], planned.cell.device)
-    environment = job.engine.ensure(image, lambda line: None)
+    code = hand_closure(job.catalog, image)
+    built = job.engine.refresh(image, code, job.engine.places()[0], lambda line: None)
     limits = Limits(job.matrix.limits.cpus, job.matrix.limits.memory, 600.0)
-    ours = by_hand(job.engine, environment, limits, planned.cell, folder)
-    return [*ours, "--seconds", str(SECONDS), "--json"], list(
-        instead(ours, environment, SCRIPTS / comparison.script, limits)
-    )
+    ours = by_hand(job.engine, built, code, limits, planned.cell, folder)
+    return [*ours, "--seconds", str(SECONDS), "--json"], list(instead(ours, built, SCRIPTS / comparison.script, limits))
 
 
-def by_hand(engine: Engine, environment: Environment, limits: Limits, cell: Cell, folder: Path) -> list[str]:
+def by_hand(engine: Engine, built: Built, code: Closure, limits: Limits, cell: Cell, folder: Path) -> list[str]:
     """The engine's own command line for the worker by hand, with the artifact's path filled in."""
-    line = engine.by_hand(environment, limits, cell.runtime, cell.device).replace("$PWD", str(folder))
+    line = engine.by_hand(built, code, limits, cell.runtime, cell.device).replace("$PWD", str(folder))
     return [str(folder / "artifact") if word == "artifact" else word for word in shlex.split(line)]
 
 
-def instead(ours: list[str], environment: Environment, script: Path, limits: Limits) -> Iterator[str]:
+def instead(ours: list[str], built: Built, script: Path, limits: Limits) -> Iterator[str]:
     """The same command line with a script in the place of the worker: ``SCRIPT ARTIFACT THREADS SECONDS``."""
-    at = ours.index(environment.reference)
+    at = next(at for at, word in enumerate(ours) if word in (built.reference, hand_reference(built.image)))
     arguments = [str(limits.cpus), str(SECONDS)]
     if ours[0] == "docker":
         mounted = ["--volume", f"{script.resolve()}:/native.py:ro", "--entrypoint", "python"]
-        yield from [*ours[:at], *mounted, environment.reference, "/native.py", "/artifact", *arguments]
+        yield from [*ours[:at], *mounted, built.reference, "/native.py", "/artifact", *arguments]
     else:
         artifact = next(word for word in ours[at:] if word.endswith("/artifact"))
         yield from [*ours[: at + 1], str(script.resolve()), artifact, *arguments]

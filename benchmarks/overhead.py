@@ -19,15 +19,28 @@ from typing import Any
 
 import numpy as np
 
+from harness import tasks
 from harness.catalog import load_catalog
-from harness.engines import Engine, Environment, Job, Limits, choose
+from harness.contracts import prepared, values
+from harness.contracts.record import Measurement, RuntimeRecord
+from harness.contracts.step import MachineName, StepDescription
+from harness.engines.contract import Built, Engine, Job, Limits
+from harness.engines.registry import choose
+from harness.engines.takeover import Bounds
+from harness.engines.transfer import PlainShelf
 from harness.matrix import load
 from harness.matrix.expand import expand
-from harness.tasks import image_classification
+from harness.matrix.keys import runtime_code
+from harness.runner.store import Store
 
 REPEATS = 7
 WORK = Path(".matrix")
-MANIFEST = {"format": "hf", "precision": "fp32", "task": "image-classification", "weights": ["model.safetensors"]}
+MANIFEST = {
+    "format": "hf",
+    "precision": "fp32",
+    "weights": ["model.safetensors"],
+    **tasks.card("image-classification").facts,
+}
 SAMPLING = {"min_samples": 1000, "min_seconds": 0.2, "max_seconds": 1.0, "precision": 0.01}
 # A null call takes well below a microsecond: a second of them would be more samples to read than a real matrix holds.
 MATRIX = """
@@ -49,7 +62,7 @@ def main() -> None:
         folder = Path(name)
         write_inputs(folder)
         records = list(measured(engine, folder))
-        calls = [statistics.median(record["latency"]["nanoseconds"]) / 1e3 for _, record in records]
+        calls = [statistics.median(record.latency.nanoseconds) / 1e3 for _, record in records]
         row("harness per call, null runtime", "µs", 5, calls)
         row("a cell beyond its measuring, null", "s", 1, [beyond(seconds, record) for seconds, record in records])
         for image, seconds in stored(engine).items():
@@ -105,50 +118,59 @@ def write_inputs(folder: Path) -> None:
     (model / "manifest.json").write_text(json.dumps(MANIFEST))
     images = np.random.default_rng(0).random((40, 8, 8), dtype=np.float32)
     np.savez(folder / "digits.npz", images=images, labels=np.arange(40) % 10)
-    np.savez(data / "data.npz", pixel_values=images[:8, None, None])
-    (data / "data.json").write_text(json.dumps({"task": image_classification.NAME}))
+    prepared.save(data, {}, {"pixel_values": images[:8, None, None]})
     (folder / "matrix.yaml").write_text(MATRIX)
 
 
-def measured(engine: Engine, folder: Path) -> Iterator[tuple[float, dict[str, Any]]]:
+def measured(engine: Engine, folder: Path) -> Iterator[tuple[float, Measurement]]:
     """Wall seconds, from start to exit, and the record of some measuring steps of the null runtime."""
-    environment = engine.ensure(load_catalog().images["runtimes/null"], print)
+    built = engine.ensure(load_catalog().images["runtimes/null"], engine.places()[0], print)
     for number in range(REPEATS):
-        yield measure(engine, environment, folder, folder / f"step{number}")
+        yield measure(engine, built, folder, folder / f"step{number}")
 
 
-def measure(engine: Engine, environment: Environment, folder: Path, step: Path) -> tuple[float, dict[str, Any]]:
+def measure(engine: Engine, built: Built, folder: Path, step: Path) -> tuple[float, Measurement]:
     """Run one step through the engine."""
-    (step / "out").mkdir(parents=True)
-    task = {
-        "kind": "measure",
-        "spec": {"runtime": "null", "device": "cpu", "sampling": SAMPLING},
-        "seed": 0,
-        "threads": 1,
-    }
-    (step / "step.json").write_text(json.dumps(task))
-    inputs = {"artifact": folder / "model", "data": folder / "data"}
-    outcome = engine.run(Job(environment, step, inputs, Limits(1, 2**30, 60)), lambda _: None)
-    return outcome.seconds, read(step / "out" / "record.json")
+    (step / "left").mkdir(parents=True)
+    place, null = engine.places()[0], load_catalog().runtimes["null"]
+    spec = {"runtime": "null", "device": "cpu", "sampling": SAMPLING}
+    machine = MachineName(place.machine.id, place.machine.name)
+    job = Job(
+        key=step.name,
+        built=built,
+        code=runtime_code("measure", null.module, null.image, None),
+        description=StepDescription("measure", spec, 0, 1, machine),
+        inputs={"artifact": "model", "data": "data"},
+        shelf=PlainShelf({"model": folder / "model", "data": folder / "data"}),
+        left=step / "left",
+        log=step / "log.txt",
+        limits=Limits(1, 2**30, 60),
+        place=place,
+        bounds=Bounds(),
+        measures=True,
+    )
+    outcome = engine.run(job, lambda _: None)
+    record = values.read(RuntimeRecord, job.left / "out" / "record.json").measurement
+    assert record, job.log.read_text()
+    return outcome.seconds, record
 
 
-def beyond(seconds: float, record: dict[str, Any]) -> float:
+def beyond(seconds: float, record: Measurement) -> float:
     """What a measuring step took beyond import, load, first inference and the steady state."""
-    return seconds - sum(phase["seconds"] for phase in record["phases"].values())
+    return seconds - sum(phase.seconds for phase in record.phases.values())
 
 
 def stored(engine: Engine) -> dict[str, list[float]]:
     """The same of the steps that earlier runs of today's images left in the store, by image."""
-    images = load_catalog().images
+    images, store = load_catalog().images, Store(WORK)
     found: dict[str, list[float]] = {}
-    for file in sorted(WORK.glob("steps/*/*/receipt.json")):
-        receipt = read(file)
-        if receipt["kind"] != "measure" or receipt["engine"] != engine.name:
+    for receipt in store.receipts():
+        image = images.get(receipt.image or "")
+        if receipt.kind != "measure" or receipt.engine != engine.name or image is None or image.name == "runtimes/null":
             continue
-        image = images.get(receipt["image"])
-        if image is not None and receipt["source_hash"] == image.source_hash and image.name != "runtimes/null":
-            record = read(file.parent / "out" / "record.json")
-            found.setdefault(image.name.removeprefix("runtimes/"), []).append(beyond(receipt["seconds"], record))
+        entry = store.find(receipt.key) if receipt.environment_hash == image.environment_hash else None
+        if entry and (record := entry.record.measurement):
+            found.setdefault(image.name.removeprefix("runtimes/"), []).append(beyond(receipt.seconds, record))
     return found
 
 

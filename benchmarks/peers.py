@@ -41,8 +41,10 @@ from native import by_hand, instead
 
 from harness import stats
 from harness.commands import artifact, workspace
-from harness.engines import Environment, Limits
-from harness.engines.job import cpu_set, thread_variables
+from harness.contracts.step import thread_variables
+from harness.engines.contract import Built, Limits
+from harness.engines.job import cpu_set
+from harness.runner.steps import hand_closure
 from harness.worker.environment import Snapshot
 
 ROUNDS = 8
@@ -141,12 +143,13 @@ def our_sides(cell: str, folder: Path) -> dict[str, Callable[[], Measured]]:
     shutil.rmtree(folder / "artifact" / "data" / "evaluation")  # theirs does not look at quality
     (planned,) = job.plan.wanted
     image = job.catalog.image_of(job.catalog.runtimes[planned.cell.runtime], planned.cell.device)
-    environment = job.engine.ensure(image, lambda line: print(line, file=sys.stderr))
+    code = hand_closure(job.catalog, image)
+    built = job.engine.refresh(image, code, job.engine.places()[0], lambda line: print(line, file=sys.stderr))
     limits = Limits(job.matrix.limits.cpus, job.matrix.limits.memory, 600.0)
-    command = by_hand(job.engine, environment, limits, planned.cell, folder)
-    loop = list(instead(command, environment, HERE / "native" / "onnxruntime_loop.py", limits))
+    command = by_hand(job.engine, built, code, limits, planned.cell, folder)
+    loop = list(instead(command, built, HERE / "native" / "onnxruntime_loop.py", limits))
     options = ["--seconds", str(SECONDS), "--json"]
-    marked = [*marked_worker(command, environment), *options]
+    marked = [*marked_worker(command, built), *options]
     return {
         "ours": lambda: ours([*command, *options], folder),
         "marked": lambda: ours(marked, folder),
@@ -154,9 +157,9 @@ def our_sides(cell: str, folder: Path) -> dict[str, Callable[[], Measured]]:
     }
 
 
-def marked_worker(command: Sequence[str], environment: Environment) -> list[str]:
+def marked_worker(command: Sequence[str], built: Built) -> list[str]:
     """The worker's command line with ``marked.py worker`` in the place of ``-m harness.worker``."""
-    at = command.index(environment.reference) + 1
+    at = command.index(built.reference) + 1
     assert command[at] == "-m"
     return [*command[:at], str(HERE / "peers" / "marked.py"), "worker", *command[at + 2 :]]
 
