@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-
 from harness.catalog import Image
 from harness.catalog.closure import Closure
 from harness.contracts import machine, values
