@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = f"""
 import sys
 from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
 from harness.catalog import plugins
 plugins.extend(Path({str(ROOT / "tests" / "plugin")!r}))
 from harness.cli import main

@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-from harness.contracts.hashes import hash_tree
-
 from harness.catalog import Image
 from harness.catalog.closure import Closure
 from harness.contracts import machine, values
-from harness.contracts.files import write_json
+from harness.contracts.files import hash_tree, write_json
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.job import arguments, keep_log, metered, module
 from harness.engines.transfer import Shelf
