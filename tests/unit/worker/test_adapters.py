@@ -136,5 +136,5 @@ def test_null_answers_in_the_shape_of_the_model(
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 7, "id2label": {"0": "a", "1": "b", "2": "c"}}))
     adapter = adapter_of("null").Adapter("cpu", 1, "")
-    adapter.load(tmp_path, {"call": call, "auto_class": auto_class})
+    adapter.load(tmp_path, Manifest("hf", "fp32", "none", call, "text", auto_class, weights=[]))
     assert adapter.run(inputs)["logits"].shape == shape

@@ -12,6 +12,7 @@ import pytest
 
 from harness.contracts import prepared
 from harness.contracts.adapter import Array, Unsupported
+from harness.contracts.artifact import Manifest
 from harness.contracts.cards import CALLS, Form, RuntimeCard
 from harness.contracts.machine import describe
 from harness.worker.calls import Parts, calls_per_sample, timed
@@ -43,7 +44,7 @@ class Heard:
 
     last: Heard
 
-    def load(self, artifact: Path, manifest: Mapping[str, Any]) -> None:
+    def load(self, artifact: Path, manifest: Manifest) -> None:
         pass
 
     def run(self, inputs: Any) -> dict[str, Array]:
@@ -100,7 +101,7 @@ def test_every_call_can_be_timed() -> None:
 
 def subject(folder: Path, call: str, task: str = "image-classification") -> Subject:
     (folder / "weights.bin").write_bytes(bytes(10))
-    manifest = {"weights": ["weights.bin"], "call": call, "task": task}
+    manifest = Manifest("hf", "fp32", task=task, call=call, modality="text", auto_class="Auto", weights=["weights.bin"])
     return Subject(CARD, Heard, folder, manifest, "cpu", 1, describe())
 
 

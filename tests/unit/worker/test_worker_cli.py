@@ -103,7 +103,7 @@ def test_a_form_that_is_not_loaded_is_told_in_one_line(artifact: Path) -> None:
 
 def test_an_artifact_that_does_not_say_its_use_is_told_in_one_line(artifact: Path) -> None:
     (artifact / "manifest.json").write_text(json.dumps({k: v for k, v in MANIFEST.items() if k != "call"}))
-    assert "manifest.json: the field 'call' is missing: make the artifact again" in told(worker(artifact))
+    assert "manifest.json: the field 'call' is missing; make the artifact again" in told(worker(artifact))
 
 
 def test_missing_inputs_are_told_in_one_line(artifact: Path) -> None:
