@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.contracts.artifact import Manifest
+
 RUNTIMES = Path(__file__).parents[3] / "images" / "runtimes"
 
 
