@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from harness.commands import preview, workspace
 from harness.commands import run as running
-from harness.commands.run import Outcome
+from harness.commands.run import Finished
 from harness.commands.workspace import Workspace
 from harness.report.history import compare as comparing
 from harness.report.history.compare import RunComparison
@@ -58,7 +58,7 @@ def plan(matrix: str | Path = "matrix.yaml", **options: Unpack[Options]) -> dict
 
 def run(
     matrix: str | Path = "matrix.yaml", *, progress: Kind = "auto", force: bool = False, **options: Unpack[Options]
-) -> Outcome:
+) -> Finished:
     """Run what is missing and write the report into ``out``. Cells that fail are rows, not errors.
 
     Raises what ``load`` raises, and UsageError where measured rows of an earlier report in ``out`` would be lost and ``force``

@@ -23,7 +23,7 @@ from harness.runner.stages import Run, missing_steps
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Finished:
     """What a run came to."""
 
     exit: Exit
@@ -31,7 +31,7 @@ class Outcome:
     results: results.Results | None  # None where the run was stopped
 
 
-def run(workspace: Workspace, display: progress.Kind = "auto", *, force: bool = False) -> Outcome:
+def run(workspace: Workspace, display: progress.Kind = "auto", *, force: bool = False) -> Finished:
     """Run what is missing and write the report, in which rows of an earlier one stay.
 
     Raises UsageError, before anything is run, where measured rows of the earlier report would be lost and ``force`` is not
@@ -51,12 +51,12 @@ def run(workspace: Workspace, display: progress.Kind = "auto", *, force: bool = 
             pass_.execute()
     except Interrupted:
         shown.say("stopped; all finished steps are kept: run the same command again to go on")
-        return Outcome(Exit.INTERRUPTED, workspace.out, None)
+        return Finished(Exit.INTERRUPTED, workspace.out, None)
     finally:
         lock.release()
     made = _publish(workspace, pass_, before, shown)
     code = Exit.CELLS_FAILED if any(cell.status.failed for cell in made.cells) else Exit.OK
-    return Outcome(code, workspace.out, made)
+    return Finished(code, workspace.out, made)
 
 
 def _earlier(workspace: Workspace, force: bool) -> results.Results | None:

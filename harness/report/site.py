@@ -21,7 +21,7 @@ _PARTS = ("index.html", "README.md", "results.json", "results.csv")
 
 
 @dataclass(frozen=True)
-class Site:
+class PublishedSite:
     """What was written."""
 
     files: tuple[Path, ...]
@@ -30,7 +30,7 @@ class Site:
 
 def publish(
     reports: Path, site: Path, schemas: dict[str, dict[str, Any]], newest: int = past.NEWEST, url: str = ""
-) -> Site:
+) -> PublishedSite:
     """Write the site from a finished report, with at most ``newest`` runs in its history.
 
     ``schemas`` are JSON Schemas by file name; ``url``, where the site will be, makes the feed's links absolute.
@@ -56,7 +56,7 @@ def publish(
         (site / name).write_text(text, "utf-8")
     _link_history(site / "index.html", history.newest.results.language)
     (site / ".nojekyll").touch()
-    return Site((*files, *(site / name for name in made)), history)
+    return PublishedSite((*files, *(site / name for name in made)), history)
 
 
 def _link_history(page: Path, language: str) -> None:

@@ -147,7 +147,9 @@ class Image(Record):
     name: str = Field(description="folder below images/, such as `runtimes/onnxruntime`")
     reference: str
     digest: str | None = Field(None, description="the engine's image id; null outside Docker")
-    source_hash: str = Field(description="hash of the image's own sources; part of the cache key")
+    source_hash: str = Field(
+        description="hash of what the environment depends on: lock file, Dockerfile, base; part of the cache key"
+    )
 
 
 class PassRecord(Record):
