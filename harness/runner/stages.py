@@ -9,7 +9,6 @@ its reason.
 
 from __future__ import annotations
 
-import errno
 import random
 import threading
 import time
@@ -31,7 +30,7 @@ from harness.runner.estimate import History
 from harness.runner.interrupt import Interrupts
 from harness.runner.progress import Progress
 from harness.runner.schedule import Task, side_by_side
-from harness.runner.steps import Failure, Maker, hand_closure
+from harness.runner.steps import DISK_TROUBLES, Failure, Maker, hand_closure
 from harness.runner.store import Store
 
 __all__ = ["Failure", "Run", "missing_steps", "sites_of"]
@@ -114,10 +113,11 @@ class Run:
                 self._measure(self._shuffled(extra))
             self._side_by_side(self._tasks(step for step in missing if step.kind == "evaluate"))
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                cure = "free some space, or `harness clean`; what is done is kept: run the same command again"
-                raise EnvironmentProblem(f"no space left on the disk of {self.store.root}", cure) from None
-            raise
+            if error.errno not in DISK_TROUBLES:
+                raise
+            problem = f"the disk of {self.store.root}: {DISK_TROUBLES[error.errno]}"
+            cure = "mend that, or free some space (`harness clean`); what is done is kept: run the same command again"
+            raise EnvironmentProblem(problem, cure) from None
         finally:
             self.progress.end()
 

@@ -6,6 +6,7 @@ is kept are ours, in a folder that no step sees. Only after the take-over is any
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 import time
@@ -34,6 +35,15 @@ from harness.runner.store import OUT, STATUS, Store, log_tail
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]
+
+
+#: What ends a run: the disk itself, by the error's number.
+DISK_TROUBLES = {
+    errno.ENOSPC: "no space left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is mounted read-only",
+    errno.EIO: "it can't be read or written (an input/output error)",
+}
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,11 @@ class Maker:
         """An error that nobody expected is this step's, and of no other."""
         try:
             return self._fetch(step) if step.kind == "fetch" else self._in_engine(step, given, place)
-        except (HarnessError, Interrupted, OSError):
+        except (HarnessError, Interrupted):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLES:  # no other step would fare better
+                raise
             reason = f"{step.kind}: {type(error).__name__}: {error} (an error of the harness: please report it)"
             return Failure(Status.CRASHED, " ".join(reason.split()), traceback.format_exc(), step.title)
 

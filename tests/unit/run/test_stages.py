@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import threading
 from collections import Counter
@@ -13,6 +15,7 @@ import pytest
 from harness.catalog import Image
 from harness.contracts.step import MachineName
 from harness.engines.contract import Built, Job, Outcome, Place, Say
+from harness.errors import EnvironmentProblem
 from harness.results import Status
 from harness.runner.interrupt import Interrupted, Interrupts
 from harness.runner.stages import Run
@@ -306,3 +309,54 @@ def test_what_is_not_measured_is_made_at_the_same_place_each_time(tmp_path: Path
         seen.append(where)
     assert seen[0] == seen[1]
     assert set(seen[0].values()) == {"left", "right"}
+
+
+def raising(error: Exception) -> Behaviour:
+    def behave(job: Job) -> Outcome:
+        raise error
+
+    return behave
+
+
+@pytest.mark.parametrize("error", [ValueError("unheard of"), OSError(errno.EACCES, "denied"), RecursionError("deep")])
+def test_an_error_that_nobody_expected_costs_one_row_and_says_its_type(work: Path, error: Exception) -> None:
+    engine = InProcess({"measure-c-1": raising(error)})
+    run = execute(work, engine)
+    assert set(run.failures) == {"measure-c-1"}
+    failure = run.failures["measure-c-1"]
+    assert failure.status is Status.CRASHED
+    assert type(error).__name__ in failure.reason
+    assert "report it" in failure.reason
+    assert "Traceback" in str(failure.log_tail)
+    assert run.store.find("measure-d-1") is not None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_trouble_with_the_disk_ends_the_run_in_one_line(work: Path, number: int) -> None:
+    engine = InProcess({"measure-c-1": raising(OSError(number, os.strerror(number)))})
+    with pytest.raises(EnvironmentProblem) as caught:
+        execute(work, engine)
+    assert "\n" not in caught.value.problem
+    assert "what is done is kept" in str(caught.value.cure)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ('{"status": "nonsense"}', "expected one of"),
+        ('{"status": "ok"', "no JSON"),
+        ('{"status": "ok", "seconds": "long"}', "status.json: seconds: expected a number"),
+        ('{"status": "ok", "more": 1}', "unknown field 'more'"),
+        ('{"status": "ok"}', "record.json"),
+    ],
+)
+def test_a_step_that_writes_nonsense_is_a_row_that_says_what(work: Path, status: str, told: str) -> None:
+    def behave(job: Job) -> Outcome:
+        (job.left / "out").mkdir()
+        (job.left / "status.json").write_text(status)
+        return Outcome(0, 0.1)
+
+    run = execute(work, InProcess({"measure-c-1": behave}))
+    assert run.failures["measure-c-1"].status is Status.CRASHED
+    assert told in run.failures["measure-c-1"].reason
+    assert set(run.failures) == {"measure-c-1"}
