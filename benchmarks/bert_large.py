@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from harness import engines, results, sources, stats, zoo
+from harness import results, sources, stats, zoo
 from harness.catalog import load_catalog
+from harness.engines.registry import choose
 from harness.matrix import source
 
 ROOT = Path(__file__).parents[1]
@@ -72,8 +73,8 @@ def make(folder: Path) -> None:
         sources.fetch(
             source.parse(pinned.url), words, sha256=pinned.sha256, base=ROOT, cache=cache, trust=False, say=print
         )
-    engine, _ = engines.choose("auto", Path(".matrix"))
-    environment = engine.ensure(load_catalog().images["toolchains/torch"], print)
+    engine, _ = choose("auto", Path(".matrix"))
+    environment = engine.ensure(load_catalog().images["toolchains/torch"], engine.places()[0], print)
     places = {"MODEL": folder.resolve(), "VOCABULARY": words.resolve()}
     if environment.digest is None:
         command = [environment.reference]

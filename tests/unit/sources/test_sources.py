@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import tasks
 from harness.contracts.cards import Form
 from harness.errors import SourceError
 from harness.matrix.source import HubSource, PackageSource, PathSource, Source, ZooSource, form_of, parse
@@ -153,7 +154,7 @@ def test_what_can_run_code_is_left_out_beside_safetensors_and_said(tmp_path: Pat
 def test_a_fetched_folder_becomes_an_artifact_that_names_its_origin(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     facts = fetch(parse("path:model"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
-    write_manifest(tmp_path / "out", facts, "token-classification")
+    write_manifest(tmp_path / "out", facts, tasks.card("token-classification"))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["format"] == "hf"
     assert manifest["weights"] == ["model.safetensors"]
