@@ -58,7 +58,9 @@ def bare_size(engine: DockerEngine, image: Image) -> int:
     with tempfile.TemporaryDirectory() as name:
         context(image, Path(name))
         engine.client.images.build(path=name, tag=tag, rm=True, forcerm=True)
-    wheels: int = sum(entry["Size"] for entry in engine.client.images.get(tag).history() if "COPY" in entry["CreatedBy"])
+    wheels: int = sum(
+        entry["Size"] for entry in engine.client.images.get(tag).history() if "COPY" in entry["CreatedBy"]
+    )
     found = size(engine, tag) - wheels
     engine.client.images.remove(tag, force=True)
     return found
