@@ -11,8 +11,8 @@ from harness.report.files.data import as_csv, as_json
 from harness.report.files.markdown import render_charts, render_markdown
 from harness.report.html.report_page import render_html
 from harness.report.language.voice import Voice
+from harness.report.table.build import build
 from harness.report.table.columns import vocabulary
-from harness.report.table.model import build
 from harness.results import Results
 
 __all__ = ["render"]

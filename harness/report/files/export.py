@@ -17,9 +17,10 @@ from harness.report.language.markup import literal, shorten
 from harness.report.language.untrusted_text import slug
 from harness.report.language.voice import Voice
 from harness.report.table import columns as columns_of_report
+from harness.report.table.build import build
 from harness.report.table.column import TableColumn, marked
 from harness.report.table.machines import measuring
-from harness.report.table.model import Group, Table, build
+from harness.report.table.model import Group, Table
 from harness.results import Results, Status
 
 

@@ -16,7 +16,8 @@ from harness.errors import UsageError
 from harness.report.history import revisions
 from harness.report.language import numbers
 from harness.report.language.markup import escape, shorten
-from harness.report.table.model import Difference, compare_speed, difference, size_ratio
+from harness.report.table.build import compare_speed, difference
+from harness.report.table.model import Difference, size_ratio
 from harness.results import Cell, Results, Status, parse, read
 
 What = Literal["status", "speed", "weights", "ram", "quality"]

@@ -12,9 +12,9 @@ from harness.report.history.runs import History
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message
 from harness.report.language.markup import shorten
+from harness.report.language.phrases import quality_word, ratio, ratio_words
 from harness.report.language.voice import Voice
 from harness.report.table import summary
-from harness.report.table.phrases import quality_word, ratio, ratio_words
 from harness.results import Cell, Status
 
 

@@ -15,9 +15,10 @@ from harness.report.language.catalogue import Word
 from harness.report.language.untrusted_text import visible
 from harness.report.language.vocabulary import Vocabulary
 from harness.report.table import picks
+from harness.report.table.build import is_reference
 from harness.report.table.column import TableColumn
 from harness.report.table.columns import page_columns, shown_columns
-from harness.report.table.model import Group, Row, Table, is_reference
+from harness.report.table.model import Group, Row, Table
 from harness.results import Cell, Results
 from harness.stats import Interval
 

@@ -15,6 +15,7 @@ from harness.report.history import compare as comparing
 from harness.report.html import page, page_data
 from harness.report.language import numbers
 from harness.report.language.catalogue import Word
+from harness.report.language.phrases import quality_word, speed_words
 from harness.report.language.voice import HtmlVoice
 from harness.report.table import picks, summary
 from harness.report.table.column import written
@@ -24,7 +25,6 @@ from harness.report.table.effects import effects
 from harness.report.table.machines import described, measuring
 from harness.report.table.model import Row, Table
 from harness.report.table.notes import note
-from harness.report.table.phrases import quality_word, speed_words
 from harness.report.table.runtimes import runtimes
 from harness.results import Results
 

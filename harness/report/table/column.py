@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message, Word
 from harness.report.language.markup import shorten
 from harness.report.language.voice import Voice
+from harness.report.table.model import Row
 from harness.results import Cell, Status
 from harness.stats import Interval
-
-if TYPE_CHECKING:
-    from harness.report.table.model import Row
 
 Words: TypeAlias = Mapping[str, str]
 #: How a row is held against the baseline of its group in small figures below the number: see ``notes.py`` and

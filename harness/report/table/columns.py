@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from harness.report.language.catalogue import Message, Word
 from harness.report.language.markup import shorten
+from harness.report.language.phrases import speed_words
 from harness.report.language.vocabulary import Vocabulary
 from harness.report.language.voice import Voice
 from harness.report.table import fields
 from harness.report.table.column import TableColumn, Words
-from harness.report.table.phrases import speed_words
+from harness.report.table.model import Row, Table
 from harness.results import Cell, Results
 from harness.stats import Interval
-
-if TYPE_CHECKING:
-    from harness.report.table.model import Row, Table
 
 MEGABYTES: Mapping[str, Any] = {"unit": {"en": "MB", "ru": "МБ"}, "factor": 1e-6}
 MILLISECONDS: Words = {"en": "ms", "ru": "мс"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.report.table.model import Row
+from harness.report.table.model import Row
 
 Fields = Mapping[str, Callable[["Row"], Any]]
 

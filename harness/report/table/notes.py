@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message
+from harness.report.language.phrases import quality_word, ratio_words, speed_words
 from harness.report.table.column import Against, TableColumn
 from harness.report.table.model import Row, size_ratio
-from harness.report.table.phrases import quality_word, ratio_words, speed_words
 from harness.stats import Verdict
 
 #: The words for a ratio above 1, and for one below.

@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 
 from harness import stats
-from harness.report.table.model import Group, Row, compare_speed
+from harness.report.table.build import compare_speed
+from harness.report.table.model import Group, Row
 from harness.results import Status
 
 #: The loss of quality that the first glance accepts, of the original's: 1 %.

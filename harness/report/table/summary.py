@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message, Word
+from harness.report.language.phrases import quality_word, ratio
 from harness.report.language.untrusted_text import one_line
 from harness.report.table.model import Difference, Group, Row, Table
-from harness.report.table.phrases import quality_word, ratio
 from harness.results import Cell, Results, Round, Status
 from harness.stats import SMALLEST_EFFECT, Verdict
 

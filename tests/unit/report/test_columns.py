@@ -14,8 +14,8 @@ from harness.report import render
 from harness.report.files.export import export
 from harness.report.html.page_data import page_data
 from harness.report.table import columns
+from harness.report.table.build import build
 from harness.report.table.column import TableColumn
-from harness.report.table.model import build
 from harness.results import Results
 from tests.results_factory import FIELDS, METRICS, TASKS, results
 

@@ -12,7 +12,7 @@ from harness.report.files.data import as_csv
 from harness.report.files.export import export
 from harness.report.files.markdown import render_markdown
 from harness.report.html.report_page import render_html
-from harness.report.table.model import build
+from harness.report.table.build import build
 from harness.report.table.picks import picks
 from harness.report.table.runtimes import runtimes
 from harness.report.table.summary import busy, findings

@@ -1,8 +1,8 @@
 """The report tells what methods verifiably did, once an artifact, in words of its language."""
 
 from harness.report.files.markdown import voice
+from harness.report.table.build import build
 from harness.report.table.effects import artifacts, effects
-from harness.report.table.model import build
 from harness.results import Artifact, PassRecord
 from tests.results_factory import results
 

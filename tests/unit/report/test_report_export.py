@@ -20,8 +20,8 @@ from harness.report.files.data import as_csv
 from harness.report.files.export import export
 from harness.report.files.markdown import course_rows, voice
 from harness.report.language.untrusted_text import one_line
+from harness.report.table.build import build
 from harness.report.table.columns import vocabulary
-from harness.report.table.model import build
 from harness.results import Results, Status
 from tests.results_factory import HOSTILE, hostile, results, wrap
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from harness.report.html import page_data as live
 from harness.report.language.untrusted_text import visible
+from harness.report.table.build import build
 from harness.report.table.columns import shown_columns, vocabulary
 from harness.report.table.coverage import coverage
-from harness.report.table.model import build
 from harness.results import Status
 from tests.results_factory import HOSTILE, hostile, many, results
 

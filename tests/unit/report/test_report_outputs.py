@@ -18,7 +18,7 @@ from harness.report.files.markdown import render_charts, render_markdown
 from harness.report.html.report_page import render_html
 from harness.report.language.markup import escape, fence
 from harness.report.language.voice import Voice
-from harness.report.table.model import build
+from harness.report.table.build import build
 from harness.results import Results, Status, json_schema
 from tests.results_factory import HOSTILE, failed, hostile, results, wrap
 

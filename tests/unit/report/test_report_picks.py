@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.table.model import Group, build
+from harness.report.table.build import build
+from harness.report.table.model import Group
 from harness.report.table.picks import Picks, original_quality, picks
 from harness.results import Cell, Latency, Quality, Round, Status
 from tests.results_factory import failed, results, wrap

@@ -1,7 +1,7 @@
 """What the report says of runtimes, and of the rows that were not measured."""
 
 from harness.report.files.markdown import failures
-from harness.report.table.model import build
+from harness.report.table.build import build
 from harness.report.table.runtimes import runtimes
 from harness.results import Status
 from tests.results_factory import FLOOR_MB, results

@@ -2,8 +2,8 @@ import pytest
 
 from harness.report.files.markdown import render_markdown, voice
 from harness.report.html.report_page import render_html
+from harness.report.table.build import build
 from harness.report.table.columns import vocabulary
-from harness.report.table.model import build
 from harness.report.table.summary import busy, findings, noise
 from harness.results import Latency, Results, Round
 from harness.stats import round_interval

@@ -1,7 +1,8 @@
 import pytest
 
 from harness.report.charts.plot import Box, front, place_label, scale
-from harness.report.table.model import Group, Row, build
+from harness.report.table.build import build
+from harness.report.table.model import Group, Row
 from harness.results import Results, Status
 from harness.stats import Verdict
 from tests.results_factory import failed, results, wrap

@@ -13,8 +13,8 @@ from harness.cli import main
 from harness.errors import UsageError
 from harness.report import render
 from harness.report.history.compare import compare
+from harness.report.table.build import build
 from harness.report.table.columns import vocabulary
-from harness.report.table.model import build
 from harness.results import SCHEMA_VERSION, Results, parse, read
 from tests.results_factory import results
 
