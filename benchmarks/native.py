@@ -22,7 +22,7 @@ from harness import stats
 from harness.catalog.closure import Closure
 from harness.commands import artifact, workspace
 from harness.engines.contract import Built, Engine, Limits
-from harness.matrix.expand import Cell
+from harness.matrix.expand import MatrixCell
 from harness.provision.images import hand_reference
 from harness.runner.steps import hand_closure
 
@@ -115,7 +115,7 @@ def commands(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]
     return [*ours, "--seconds", str(SECONDS), "--json"], list(instead(ours, built, SCRIPTS / comparison.script, limits))
 
 
-def by_hand(engine: Engine, built: Built, code: Closure, limits: Limits, cell: Cell, folder: Path) -> list[str]:
+def by_hand(engine: Engine, built: Built, code: Closure, limits: Limits, cell: MatrixCell, folder: Path) -> list[str]:
     """The engine's own command line for the worker by hand, with the artifact's path filled in."""
     line = engine.by_hand(built, code, limits, cell.runtime, cell.device).replace("$PWD", str(folder))
     return [str(folder / "artifact") if word == "artifact" else word for word in shlex.split(line)]

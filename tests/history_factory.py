@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.report.history.runs import History, Run
+from harness.report.history.runs import History, PastRun
 from harness.results import Cell, Results
 from tests.results_factory import MACHINE, machine, results
 
@@ -15,7 +15,7 @@ FAST = "minilm-ner/int8-dynamic/onnxruntime/cpu/batch=1,sequence_length=128"
 
 def history(*runs: Results) -> History:
     """Runs, newest first."""
-    found = [Run.of(run) for run in runs]
+    found = [PastRun.of(run) for run in runs]
     return History(tuple(run for run in found if run))
 
 

@@ -28,7 +28,7 @@ from harness.contracts.record import (
 from harness.contracts.step import StepStatus
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.errors import BuildFailed
-from harness.matrix.expand import Cell
+from harness.matrix.expand import MatrixCell
 from harness.matrix.plan import Plan, PlannedCell, Step
 from harness.matrix.spec import Matrix
 from harness.runner.interrupt import Interrupts
@@ -182,7 +182,7 @@ def plan(seed: int = 0) -> Plan:
         extra = tuple(f"measure-{name}-{number}" for number in range(ROUNDS, ROUNDS + 2))
         for number, key in enumerate(extra, ROUNDS):
             add(key, "measure", "runtimes/null", inputs, round=number)
-        cell = Cell(name, "original", "null", "cpu", (("batch", 1),))
+        cell = MatrixCell(name, "original", "null", "cpu", (("batch", 1),))
         cells.append(PlannedCell(cell, "image-classification", f"artifact-{name}", rounds, extra, f"evaluate-{name}"))
     model = {"name": "a", "source": "zoo:digits-cnn", "task": "image-classification", "dataset": "zoo:digits"}
     axes = {"models": [model], "methods": ["original"], "runtimes": ["null"]}

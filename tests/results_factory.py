@@ -8,14 +8,13 @@ from typing import Any
 
 from harness.report.language.untrusted_text import slug
 from harness.results import (
-    Artifact,
     Cell,
+    CellArtifact,
+    CellImage,
     Environment,
     FieldFacts,
     Generation,
-    Image,
     Latency,
-    Machine,
     Memory,
     MetricFacts,
     Overhead,
@@ -24,6 +23,7 @@ from harness.results import (
     Quality,
     Results,
     Round,
+    RunMachine,
     Status,
     TaskFacts,
 )
@@ -142,9 +142,9 @@ def wrap(
     )
 
 
-def machine(id: str = MACHINE, cpu: str = "AMD EPYC 9R14") -> Machine:
+def machine(id: str = MACHINE, cpu: str = "AMD EPYC 9R14") -> RunMachine:
     """A machine without a GPU, named by its id."""
-    return Machine(
+    return RunMachine(
         id=id,
         name=id,
         cpu=cpu,
@@ -274,7 +274,7 @@ def _cell(model: str, method: str, runtime: str, rounds: int, draw: random.Rando
             "first": Phase(seconds=0.09, peak_rss_bytes=round(0.97 * peak)),
             "steady": Phase(seconds=4.2, peak_rss_bytes=peak),
         },
-        artifact=Artifact(
+        artifact=CellArtifact(
             hash=hashlib.sha256(f"{model}{method}{runtime}".encode()).hexdigest(),
             format="hf" if runtime == "pytorch" else "onnx",
             precision="int8" if method == "int8-dynamic" else "fp32",
@@ -282,7 +282,7 @@ def _cell(model: str, method: str, runtime: str, rounds: int, draw: random.Rando
             provenance=["SmolLM2-135M-Instruct.Q4_1.gguf: the source is already 4-bit"] if "smollm" in model else [],
             zstd_bytes=round(0.92 * weights) if weights else None,
         ),
-        image=Image(
+        image=CellImage(
             name=f"runtimes/{runtime}",
             reference=f"compression-matrix/{runtime}:3fa29c1b",
             digest="sha256:" + hashlib.sha256(runtime.encode()).hexdigest(),

@@ -9,7 +9,7 @@ from typing import Any
 from harness import stats
 from harness.contracts.record import Measurement, MemoryRecord
 from harness.contracts.values import dump
-from harness.results import Generation, Latency, Memory, Noise, Phase, Round
+from harness.results import CellNoise, Generation, Latency, Memory, Phase, Round
 from harness.runner.receipt import Receipt
 from harness.runner.rounds import Judge
 
@@ -38,7 +38,7 @@ def _round(record: Measurement, counted: bool, judge: Judge) -> Round:
         warmup_calls=record.latency.warmup_calls,
         noisy=judge.noise(record),
         pace_us=[look / 1e3 for look in record.latency.pace_ns],
-        noise=Noise(**dump(record.noise)),
+        noise=CellNoise(**dump(record.noise)),
         counts=counted,
     )
 

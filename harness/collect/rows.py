@@ -21,20 +21,20 @@ from harness.contracts.values import dump
 from harness.engines.contract import Engine
 from harness.matrix.plan import Plan, PlannedCell
 from harness.results import (
-    Artifact,
     Cell,
+    CellArtifact,
+    CellImage,
     Environment,
     Fidelity,
     FieldFacts,
-    Gpu,
-    Image,
-    Machine,
     MetricFacts,
     Overhead,
     PassRecord,
     Phase,
     Quality,
     Results,
+    RunGpu,
+    RunMachine,
     SearchRecord,
     Status,
     TaskFacts,
@@ -195,7 +195,7 @@ class Collector:
             "arithmetic": first.arithmetic,
             "phases": self._conversion(planned) | numbers.phases(records),
             "artifact": self._artifact(planned),
-            "image": Image(
+            "image": CellImage(
                 name=image.name,
                 reference=receipt.reference or "",
                 digest=receipt.digest,
@@ -255,12 +255,12 @@ class Collector:
         entry = self.store.find(key) if key else None
         return entry.record.evaluation if entry else None
 
-    def _artifact(self, planned: PlannedCell) -> Artifact | None:
+    def _artifact(self, planned: PlannedCell) -> CellArtifact | None:
         entry = self.store.find(planned.artifact) if planned.artifact else None
         if entry is None:
             return None
         manifest, found = entry.manifest, hash_of(entry.files)
-        return Artifact(
+        return CellArtifact(
             hash=found,
             format=manifest.format,
             precision=manifest.precision,
@@ -292,10 +292,10 @@ def _group(planned: PlannedCell) -> tuple[Any, ...]:
     return planned.cell.model, planned.cell.device, planned.cell.workload
 
 
-def _machine(found: machine.Machine) -> Machine:
+def _machine(found: machine.Machine) -> RunMachine:
     facts = dump(found)
-    gpu = [Gpu(**{name: each[name] for name in Gpu.model_fields}) for each in facts.pop("gpus")]
-    return Machine(**facts, gpu=gpu)
+    gpu = [RunGpu(**{name: each[name] for name in RunGpu.model_fields}) for each in facts.pop("gpus")]
+    return RunMachine(**facts, gpu=gpu)
 
 
 def _words(names: Iterable[str]) -> dict[str, Any]:

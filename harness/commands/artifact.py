@@ -25,13 +25,16 @@ def lay_out(workspace: Workspace, folder: Path) -> None:
     }
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "name another folder with --out")
-    image = workspace.catalog.image_of(workspace.catalog.runtimes[planned.cell.runtime], planned.cell.device)
-    if not missing_somewhere(workspace.engine, image):  # the container that is run by hand gets the code of now
-        for place in workspace.engine.places():
-            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, say)
+    outputs: dict[Path, Path] = {}
     for target, key in parts.items():
         output = workspace.store.output(key)
         if output is None:
             title = workspace.plan.steps[key].title
             raise UsageError(f"not made yet: {title}", f"run `harness run --cell {planned.cell.id}` first")
+        outputs[target] = output
+    image = workspace.catalog.image_of(workspace.catalog.runtimes[planned.cell.runtime], planned.cell.device)
+    if not missing_somewhere(workspace.engine, image):  # the container that is run by hand gets the code of now
+        for place in workspace.engine.places():
+            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, say)
+    for target, output in outputs.items():
         shutil.copytree(output, target, dirs_exist_ok=True)

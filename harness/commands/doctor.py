@@ -19,7 +19,7 @@ State = Literal["ok", "missing", "problem"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at."""
 
     subject: str
@@ -28,13 +28,13 @@ class Finding:
     cure: str | None = None
 
 
-def examine(work: Path, engine: str, images: Sequence[Path] = ()) -> list[Finding]:
+def examine(work: Path, engine: str, images: Sequence[Path] = ()) -> list[Diagnosis]:
     """Look at everything; nothing is built, fetched or changed. ``images`` are more folders of images."""
     catalog = plugins.load(images)
     try:
         chosen, reason = registry.choose(engine, work)
     except EnvironmentProblem as refused:
-        return [Finding("engine", "problem", refused.problem, refused.cure), *_machine(work, catalog, None)]
+        return [Diagnosis("engine", "problem", refused.problem, refused.cure), *_machine(work, catalog, None)]
     return [
         _engine(chosen, reason, asked=engine != "auto"),
         *_machine(work, catalog, chosen),
@@ -43,45 +43,45 @@ def examine(work: Path, engine: str, images: Sequence[Path] = ()) -> list[Findin
     ]
 
 
-def _engine(engine: Engine, reason: str, asked: bool) -> Finding:
+def _engine(engine: Engine, reason: str, asked: bool) -> Diagnosis:
     if registry.first_choice(engine.name) or asked:
-        return Finding("engine", "ok", reason)
-    return Finding("engine", "missing", reason, "start or install Docker for isolated containers with memory limits")
+        return Diagnosis("engine", "ok", reason)
+    return Diagnosis("engine", "missing", reason, "start or install Docker for isolated containers with memory limits")
 
 
-def _machine(work: Path, catalog: Catalog, engine: Engine | None) -> Iterator[Finding]:
+def _machine(work: Path, catalog: Catalog, engine: Engine | None) -> Iterator[Diagnosis]:
     yield _gpu(engine)
     yield _disk(work, catalog, engine)
     found = machine.describe()
     features = ", ".join(found.cpu_flags) or "none of those that matter here"
     memory = f"{found.memory_bytes / 2**30:.0f} GiB"
-    yield Finding("cpu", "ok", f"{found.cpu}, {found.cpu_count} CPUs, {memory}; {features}")
+    yield Diagnosis("cpu", "ok", f"{found.cpu}, {found.cpu_count} CPUs, {memory}; {features}")
 
 
-def _gpu(engine: Engine | None) -> Finding:
+def _gpu(engine: Engine | None) -> Diagnosis:
     gpus = [gpu.name for gpu in machine.gpus()]
     if not gpus:
-        return Finding(
+        return Diagnosis(
             "gpu", "missing", "no NVIDIA GPU answers; cuda cells are skipped", "install NVIDIA's driver if there is one"
         )
     why = devices_of(engine.places()).get("cuda") if engine else None
     if why:
-        return Finding(
+        return Diagnosis(
             "gpu", "missing", f"{'; '.join(gpus)}, but {why}", "install the NVIDIA Container Toolkit, restart Docker"
         )
-    return Finding("gpu", "ok", "; ".join(gpus))
+    return Diagnosis("gpu", "ok", "; ".join(gpus))
 
 
-def _disk(work: Path, catalog: Catalog, engine: Engine | None) -> Finding:
+def _disk(work: Path, catalog: Catalog, engine: Engine | None) -> Diagnosis:
     place = next(path for path in (work.resolve(), *work.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free // 10**6
     wanted = sum(image.disk_mb for image in _cpu_images(catalog) if engine is None or missing_somewhere(engine, image))
     text = f"{free:,} MB free at {place}; building all images for the CPU takes about {wanted:,} MB more"
     if free < wanted:
-        return Finding(
+        return Diagnosis(
             "disk", "problem", text, "free some space (`harness clean`), or put the store elsewhere with --work"
         )
-    return Finding("disk", "ok", text)
+    return Diagnosis("disk", "ok", text)
 
 
 def _cpu_images(catalog: Catalog) -> set[Image]:
@@ -89,11 +89,11 @@ def _cpu_images(catalog: Catalog) -> set[Image]:
     return runtimes | {tool.image for tool in (*catalog.passes, *catalog.exporters) if tool.card.device == "cpu"}
 
 
-def _runtime(runtime: Runtime, catalog: Catalog, engine: Engine) -> Finding:
+def _runtime(runtime: Runtime, catalog: Catalog, engine: Engine) -> Diagnosis:
     card, devices = runtime.card, devices_of(engine.places())
     usable = [device for device in card.devices if devices.get(device) is None]
     if not usable:
-        return Finding(card.name, "missing", f"needs {' or '.join(card.devices)}: its cells are skipped")
+        return Diagnosis(card.name, "missing", f"needs {' or '.join(card.devices)}: its cells are skipped")
     here = machine.describe().cpu_flags
     uses = [feature for feature in card.cpu_features if feature in here]
     lacks = [feature for feature in card.cpu_features if feature not in here]
@@ -103,18 +103,18 @@ def _runtime(runtime: Runtime, catalog: Catalog, engine: Engine) -> Finding:
     return _built(card.name, catalog.image_of(runtime, usable[-1]), engine, "; ".join(parts))
 
 
-def _toolchain(image: Image, engine: Engine) -> Finding:
+def _toolchain(image: Image, engine: Engine) -> Diagnosis:
     return _built(image.name, image, engine, image.summary)
 
 
-def _built(subject: str, image: Image, engine: Engine, text: str) -> Finding:
+def _built(subject: str, image: Image, engine: Engine, text: str) -> Diagnosis:
     if missing_somewhere(engine, image):
         cure = f"harness images {image.name} (about {image.build_s} s; a run does it by itself)"
-        return Finding(subject, "missing", f"{text}; not built yet", cure)
-    return Finding(subject, "ok", text)
+        return Diagnosis(subject, "missing", f"{text}; not built yet", cure)
+    return Diagnosis(subject, "ok", text)
 
 
-def text(findings: list[Finding]) -> str:
+def text(findings: list[Diagnosis]) -> str:
     """The findings as aligned lines."""
     width = max(len(finding.subject) for finding in findings)
     lines = []
@@ -124,6 +124,6 @@ def text(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def as_data(findings: list[Finding]) -> list[dict[str, Any]]:
+def as_data(findings: list[Diagnosis]) -> list[dict[str, Any]]:
     """The findings for ``--json``."""
     return [asdict(finding) for finding in findings]

@@ -18,7 +18,7 @@ def of(workspace: Workspace) -> dict[str, Any]:
     missing = missing_steps(plan, store)
     keys = {step.key for step in missing}
     images = plan.images(keys)
-    history = estimate.History.of(store)
+    history = estimate.Durations.of(store)
     shown = plan.upstream([key for planned in plan.wanted for key in planned.leaves] + list(plan.overhead))
     to_build = [name for name in images if missing_somewhere(workspace.engine, workspace.catalog.images[name])]
     build = [workspace.catalog.images[name] for name in to_build]

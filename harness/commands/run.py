@@ -14,7 +14,7 @@ from harness.commands.workspace import Workspace
 from harness.engines.contract import missing_somewhere
 from harness.errors import EnvironmentProblem, Exit, UsageError
 from harness.matrix import spec
-from harness.matrix.expand import Cell, expand
+from harness.matrix.expand import MatrixCell, expand
 from harness.matrix.plan import Plan
 from harness.runner import estimate, progress
 from harness.runner.interrupt import Interrupted, Interrupts
@@ -109,7 +109,7 @@ def _search(workspace: Workspace, shown: progress.Progress, interrupts: Interrup
         if space is None or workspace.devices[cell.device]:
             continue
 
-        def measure(passes: Passes, cell: Cell = cell) -> results.Cell:
+        def measure(passes: Passes, cell: MatrixCell = cell) -> results.Cell:
             shown.say(f"{cell.id}: trying {describe(passes)}")
             return _try(workspace, cell, passes, shown, interrupts)
 
@@ -119,7 +119,7 @@ def _search(workspace: Workspace, shown: progress.Progress, interrupts: Interrup
 
 
 def _try(
-    workspace: Workspace, cell: Cell, passes: Passes, shown: progress.Progress, interrupts: Interrupts
+    workspace: Workspace, cell: MatrixCell, passes: Passes, shown: progress.Progress, interrupts: Interrupts
 ) -> results.Cell:
     """Measure a combination in one round, as the only cell of a matrix of its own."""
     whole = workspace.matrix

@@ -16,7 +16,7 @@ from harness.engines import registry
 from harness.engines.contract import Engine, devices_of
 from harness.errors import EnvironmentProblem
 from harness.matrix import load, source, spec
-from harness.matrix.expand import Cell, expand
+from harness.matrix.expand import MatrixCell, expand
 from harness.matrix.plan import Plan
 from harness.matrix.planner import Planner
 from harness.runner import progress
@@ -38,7 +38,7 @@ class Workspace:
     engine_reason: str
     store: Store
     out: Path
-    wanted: Callable[[Cell], bool]
+    wanted: Callable[[MatrixCell], bool]
     choices: dict[str, Choice] = field(default_factory=dict)  # by cell, of what was searched for
 
     @cached_property
@@ -46,7 +46,7 @@ class Workspace:
         """The plan of the picked cells."""
         return self.plan_of(self.matrix, self.wanted)
 
-    def plan_of(self, matrix: spec.Matrix, wanted: Callable[[Cell], bool]) -> Plan:
+    def plan_of(self, matrix: spec.Matrix, wanted: Callable[[MatrixCell], bool]) -> Plan:
         """The plan of a matrix in this workspace."""
         planner = Planner(
             matrix,

@@ -41,7 +41,7 @@ def dying_with_us(words: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Note:
+class Owner:
     """Which process of ours started a job. ``started`` tells it from a later one with the same id."""
 
     token: str
@@ -67,7 +67,7 @@ class Orphans:
     def watched(self) -> Iterator[dict[str, str]]:
         """Environment variables for a job; whatever of it still runs at the end is killed."""
         me = psutil.Process()
-        note = Note(secrets.token_hex(16), me.pid, me.create_time())
+        note = Owner(secrets.token_hex(16), me.pid, me.create_time())
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / f"{note.token}.json"
         write_json(file, values.dump(note))
@@ -82,7 +82,7 @@ class Orphans:
         dead: dict[str, Path] = {}
         for file in self.folder.glob("*.json"):
             try:
-                note = values.read(Note, file)
+                note = values.read(Owner, file)
             except values.Damaged:
                 file.unlink(missing_ok=True)
                 continue

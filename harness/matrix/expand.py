@@ -19,7 +19,7 @@ Workload: TypeAlias = tuple[tuple[str, int], ...]  #: (field, value) pairs in th
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MatrixCell:
     """One row of the table to be. The last four override the matrix's own values."""
 
     model: str
@@ -44,7 +44,7 @@ def workload_name(workload: Workload) -> str:
     return "-".join(f"{letters.get(field, field)}{value}" for field, value in workload)
 
 
-def expand(matrix: Matrix) -> list[Cell]:
+def expand(matrix: Matrix) -> list[MatrixCell]:
     """All cells of a matrix, in the order of the file: model, workload, method, runtime, device."""
     originals = _originals(matrix)
     cells = {cell.id: cell for cell in originals}
@@ -68,15 +68,15 @@ def idle_includes(matrix: Matrix) -> list[int]:
     ]
 
 
-def _originals(matrix: Matrix) -> list[Cell]:
+def _originals(matrix: Matrix) -> list[MatrixCell]:
     """The product of the axes without what ``exclude`` drops."""
-    cells: dict[str, Cell] = {}
+    cells: dict[str, MatrixCell] = {}
     for model in matrix.models:
         axes = product(
             workloads_of(matrix, model), (method.name for method in matrix.methods), matrix.runtimes, matrix.devices
         )
         for workload, method, runtime, device in axes:
-            cell = Cell(model.name, method, runtime, device, workload)
+            cell = MatrixCell(model.name, method, runtime, device, workload)
             if not any(_agrees(cell, pattern) for pattern in matrix.exclude):
                 cells[cell.id] = cell
     return list(cells.values())
@@ -92,7 +92,7 @@ def _complete(task: str, workload: Mapping[str, int]) -> Workload:
     return tuple((name, workload.get(name, field.default)) for name, field in tasks.card(task).fields.items())
 
 
-def _agrees(cell: Cell, pattern: Pattern) -> bool:
+def _agrees(cell: MatrixCell, pattern: Pattern) -> bool:
     if pattern.workload is not None and not pattern.workload.items() <= dict(cell.workload).items():
         return False
     return all(
@@ -101,16 +101,16 @@ def _agrees(cell: Cell, pattern: Pattern) -> bool:
     )
 
 
-def _with(cell: Cell, include: Include) -> Cell:
+def _with(cell: MatrixCell, include: Include) -> MatrixCell:
     given = include.model_dump(include={"rounds", "max_seconds", "memory", "timeout"}, exclude_none=True)
     return replace(cell, **given)
 
 
-def _new(matrix: Matrix, include: Include) -> Iterator[Cell]:
+def _new(matrix: Matrix, include: Include) -> Iterator[MatrixCell]:
     """New cells of an entry that agrees with none; it must name model, method and runtime (the spec checks that)."""
     given = include.workload
     for model in (model for model in matrix.models if model.name in include.names("model")):
         workloads = workloads_of(matrix, model) if given is None else [_complete(model.task, given)]
         names = product(*(include.names(axis) for axis in ("method", "runtime")), include.names("device") or ["cpu"])
         for workload, (method, runtime, device) in product(workloads, names):
-            yield _with(Cell(model.name, method, runtime, device, workload), include)
+            yield _with(MatrixCell(model.name, method, runtime, device, workload), include)

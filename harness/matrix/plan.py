@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.catalog.closure import Closure
 from harness.contracts.step import MachineName, StepDescription
-from harness.matrix.expand import Cell
+from harness.matrix.expand import MatrixCell
 from harness.matrix.spec import Matrix
 
 #: Inputs that a step can do without, should they not come to be.
@@ -43,7 +43,7 @@ class Step:
 class PlannedCell:
     """A cell and its steps, or why it has none."""
 
-    cell: Cell
+    cell: MatrixCell
     task: str
     artifact: str | None = None
     rounds: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from harness.catalog.closure import Closure
 from harness.contracts.cards import Form, PassCard, Use, serves
 from harness.contracts.step import MachineName
 from harness.matrix import keys, source
-from harness.matrix.expand import Cell, expand, workload_name
+from harness.matrix.expand import MatrixCell, expand, workload_name
 from harness.matrix.formats import Hop, NoRoute, route
 from harness.matrix.plan import Plan, PlannedCell, Step
 from harness.matrix.spec import Matrix, Method, Model, PassUse
@@ -63,7 +63,7 @@ class Planner:
     chosen: Mapping[str, Sequence[PassUse] | str] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
 
-    def plan(self, wanted: Callable[[Cell], bool] = lambda cell: True) -> Plan:
+    def plan(self, wanted: Callable[[MatrixCell], bool] = lambda cell: True) -> Plan:
         """Plan all cells; those that ``wanted`` picks are to be run."""
         cells = [self._cell(cell) for cell in expand(self.matrix)]
         picked = frozenset(planned.cell.id for planned in cells if wanted(planned.cell))
@@ -72,7 +72,7 @@ class Planner:
 
     # --- cells -------------------------------------------------------------------------------------------------------
 
-    def _cell(self, cell: Cell) -> PlannedCell:
+    def _cell(self, cell: MatrixCell) -> PlannedCell:
         model, method = self._models[cell.model], self._methods[cell.method]
         runtime = self.catalog.runtimes[cell.runtime]
         if cell.device not in runtime.card.devices or not serves(runtime.card, self._use(model)):
@@ -102,7 +102,7 @@ class Planner:
         evaluation = self._evaluate(cell, model, artifact, held_out, reference)
         return PlannedCell(cell, model.task, artifact, rounds[:wanted], rounds[wanted:], evaluation, reference)
 
-    def _measure(self, cell: Cell, model: Model, artifact: str, data: str, number: int) -> str:
+    def _measure(self, cell: MatrixCell, model: Model, artifact: str, data: str, number: int) -> str:
         settings = self.matrix.measure
         sampling = {
             "min_samples": settings.min_samples,
@@ -112,13 +112,13 @@ class Planner:
         }
         return self._in_runtime("measure", cell, model, artifact, data, {"sampling": sampling, "round": number})
 
-    def _evaluate(self, cell: Cell, model: Model, artifact: str, data: str, reference: str | None) -> str:
+    def _evaluate(self, cell: MatrixCell, model: Model, artifact: str, data: str, reference: str | None) -> str:
         step = self.steps[reference] if reference else None
         if step and (artifact, cell.runtime, cell.device) == (step.inputs["artifact"], REFERENCE, "cpu"):
             return step.key
         return self._in_runtime("evaluate", cell, model, artifact, data, {"keep_outputs": False}, reference)
 
-    def _reference(self, cell: Cell, model: Model, data: str) -> str | None:
+    def _reference(self, cell: MatrixCell, model: Model, data: str) -> str | None:
         """The evaluation of the original on FP32 PyTorch, which keeps its outputs; None where PyTorch does not load it."""
         runtime = self.catalog.runtimes.get(REFERENCE)
         if runtime is None or not serves(runtime.card, self._use(model)):
@@ -134,7 +134,7 @@ class Planner:
     def _in_runtime(
         self,
         kind: str,
-        cell: Cell,
+        cell: MatrixCell,
         model: Model,
         artifact: str,
         data: str,
@@ -152,7 +152,7 @@ class Planner:
         machine = (site or self._site(cell)).machine
         return self._add(kind, title, image, code, spec, inputs, cell=cell, device=cell.device, machine=machine)
 
-    def _site(self, cell: Cell) -> Site:
+    def _site(self, cell: MatrixCell) -> Site:
         """Where a cell is measured: all cells of a model on a device at the same site, so that they can be compared."""
         able = [site for site in self.sites if site.devices.get(cell.device) is None] or list(self.sites)
         return assign(f"{cell.model}/{cell.device}", able)
@@ -176,7 +176,7 @@ class Planner:
         else:
             return ()
         data = self.steps[first.rounds[0]].inputs["data"]
-        cell = Cell(model.name, "original", "null", "cpu", first.cell.workload)
+        cell = MatrixCell(model.name, "original", "null", "cpu", first.cell.workload)
         more = {"sampling": OVERHEAD_CALLS}
         return tuple(
             self._in_runtime("measure", cell, model, artifact, data, {**more, "round": number}) for number in range(3)
@@ -279,7 +279,7 @@ class Planner:
         code: Closure | None,
         spec: Mapping[str, Any],
         inputs: Mapping[str, str],
-        cell: Cell | None = None,
+        cell: MatrixCell | None = None,
         device: str = "cpu",
         machine: MachineName | None = None,
     ) -> str:

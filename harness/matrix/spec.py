@@ -122,7 +122,7 @@ class Method(_Part):
         return self
 
 
-class Limits(_Part):
+class LimitsSpec(_Part):
     """What one container may use."""
 
     cpus: int = Field(2, ge=1, le=4096, description="CPUs and threads of every runtime, the same for all")
@@ -196,7 +196,7 @@ class Matrix(_Part):
     runtimes: list[str] = Field(min_length=1)
     devices: list[Literal["cpu", "cuda"]] = Field(default=["cpu"], min_length=1)
     workloads: dict[str, list[Workload]] = Field(default_factory=dict, description="by task; else the task's default")
-    limits: Limits = Limits()
+    limits: LimitsSpec = LimitsSpec()
     measure: Measure = Measure()
     exclude: list[Pattern] = Field(default_factory=list)
     include: list[Include] = Field(default_factory=list)

@@ -46,7 +46,7 @@ class Record(BaseModel):
 Interval = Annotated[tuple[Number, Number], Field(description="95 % interval, lower and upper end")]
 
 
-class Noise(Record):
+class CellNoise(Record):
     """How quiet the machine was from the first to the last sample of a round."""
 
     steal_share: Number = Field(description="share of all CPU time that other virtual machines took")
@@ -68,7 +68,7 @@ class Round(Record):
     ended_by: str = Field(description="what ended sampling: `precision` of the median, or the `budget` of time")
     warmup_calls: int
     noisy: str | None = Field(None, description="why this round is suspect, or null")
-    noise: Noise | None = None
+    noise: CellNoise | None = None
     pace_us: list[Number] | None = Field(
         None, description="times of a fixed loop between the samples: quartiles, microseconds"
     )
@@ -141,7 +141,7 @@ class Fidelity(Record):
     tolerance: str = Field(description="the row of the table of tolerances that holds for this method")
 
 
-class Image(Record):
+class CellImage(Record):
     """The image that measured, or the virtual environment that stood in for it."""
 
     name: str = Field(description="folder below images/, such as `runtimes/onnxruntime`")
@@ -163,7 +163,7 @@ class PassRecord(Record):
     costs: str | None = Field(None, description="the tolerance that the pass says it may cost; null where not recorded")
 
 
-class Artifact(Record):
+class CellArtifact(Record):
     """What was measured."""
 
     hash: str = Field(description="SHA-256 over the names and hashes of all files")
@@ -226,9 +226,9 @@ class Cell(Record):
     quality_reason: str | None = Field(None, description="why quality is null")
     arithmetic: str | None = Field(None, description="precision that really ran, as the runtime tells it")
     phases: dict[str, Phase] = Field(default_factory=dict, description="medians over rounds")
-    artifact: Artifact | None = None
+    artifact: CellArtifact | None = None
     search: SearchRecord | None = Field(None, description="of a method that chooses its passes by measuring")
-    image: Image | None = None
+    image: CellImage | None = None
     versions: dict[str, str] = Field(default_factory=dict, description="package versions inside the image")
     threads: int | None = None
     engine: str | None = Field(None, description="`docker`, `venv` or `host`")

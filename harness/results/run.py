@@ -13,7 +13,7 @@ from harness.results.cell import Cell, Number, Record, Round
 SCHEMA_VERSION = "2.0"
 
 
-class Gpu(Record):
+class RunGpu(Record):
     """A graphics card."""
 
     name: str
@@ -22,7 +22,7 @@ class Gpu(Record):
     driver: str | None = None
 
 
-class Machine(Record):
+class RunMachine(Record):
     """Where cells were measured. Only cells of one machine are compared in speed and memory."""
 
     id: str
@@ -32,7 +32,7 @@ class Machine(Record):
     cores: int | None = Field(None, description="physical cores; null where not known")
     cpu_flags: list[str] = Field(description="the instruction sets that matter here")
     memory_bytes: int
-    gpu: list[Gpu] = Field(default_factory=list)
+    gpu: list[RunGpu] = Field(default_factory=list)
     system: str
     kernel: str
     governor: str | None = None
@@ -105,7 +105,9 @@ class Results(Record):
     created_at: str
     language: str = "en"
     baseline: dict[str, str] = Field(description="the row that ratios are taken against: `method` and `runtime`")
-    machines: dict[str, Machine] = Field(description="by id: those that cells were measured on, and the collecting one")
+    machines: dict[str, RunMachine] = Field(
+        description="by id: those that cells were measured on, and the collecting one"
+    )
     environment: Environment
     tasks: dict[str, TaskFacts] = Field(default_factory=dict, description="by a task's name")
     metrics: dict[str, MetricFacts] = Field(default_factory=dict, description="by a metric's name")

@@ -23,13 +23,13 @@ _DEFAULTS = {
 
 
 @dataclass(frozen=True)
-class History:
+class Durations:
     """Durations of finished steps by kind and image."""
 
     seconds: dict[tuple[str, str | None], list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: Store) -> History:
+    def of(cls, store: Store) -> Durations:
         """Read the receipts of a store."""
         found: dict[tuple[str, str | None], list[float]] = defaultdict(list)
         for receipt in store.receipts():

@@ -8,12 +8,16 @@ from pathlib import Path
 from harness import results
 from harness.errors import UsageError, did_you_mean
 from harness.matrix import spec
-from harness.matrix.expand import Cell, workload_name
+from harness.matrix.expand import MatrixCell, workload_name
 
 
 def selection(
-    all_cells: Sequence[Cell], only: Sequence[str], skip: Sequence[str], ids: Sequence[str], failed_in: Path | None
-) -> Callable[[Cell], bool]:
+    all_cells: Sequence[MatrixCell],
+    only: Sequence[str],
+    skip: Sequence[str],
+    ids: Sequence[str],
+    failed_in: Path | None,
+) -> Callable[[MatrixCell], bool]:
     """Whether a cell is picked. Raises UsageError for a name that no cell has, or where nothing is left."""
     wanted, unwanted = _axes(only, all_cells), _axes(skip, all_cells)
     known = [cell.id for cell in all_cells]
@@ -22,7 +26,7 @@ def selection(
             raise UsageError(f"there is no cell {name!r}", did_you_mean(name, known))
     failures = _failed(failed_in) if failed_in else None
 
-    def picked(cell: Cell) -> bool:
+    def picked(cell: MatrixCell) -> bool:
         return (
             all(_value(cell, axis) in values for axis, values in wanted.items())
             and not any(_value(cell, axis) in values for axis, values in unwanted.items())
@@ -35,11 +39,11 @@ def selection(
     return picked
 
 
-def _value(cell: Cell, axis: str) -> str:
+def _value(cell: MatrixCell, axis: str) -> str:
     return workload_name(cell.workload) if axis == "workload" else str(getattr(cell, axis))
 
 
-def _axes(terms: Sequence[str], cells: Sequence[Cell]) -> Mapping[str, set[str]]:
+def _axes(terms: Sequence[str], cells: Sequence[MatrixCell]) -> Mapping[str, set[str]]:
     """``axis=a,b`` terms as sets of values; raises UsageError for an unknown axis or value, naming the nearest."""
     picked: dict[str, set[str]] = {}
     for term in (part for text in terms for part in text.split()):

@@ -26,7 +26,7 @@ from harness.matrix.plan import Plan, Step
 from harness.matrix.planner import Site, assign
 from harness.results import Status
 from harness.runner import rounds
-from harness.runner.estimate import History
+from harness.runner.estimate import Durations
 from harness.runner.interrupt import Interrupts
 from harness.runner.progress import Progress
 from harness.runner.schedule import Task, side_by_side
@@ -71,7 +71,7 @@ class Run:
     base: Path  # folder of the matrix file: `path:` sources are relative to it
     interrupts: Interrupts
     hand: Callable[[Image], Closure] | None = None  # the code of what is run by hand; None: all of the image's
-    _history: History = field(default_factory=History)
+    _history: Durations = field(default_factory=Durations)
     _remaining: dict[str, Step] = field(default_factory=dict)
     _telling: threading.Lock = field(default_factory=threading.Lock)  # one voice at a time
 
@@ -98,7 +98,7 @@ class Run:
         missing = missing_steps(self.plan, self.store)
         if not missing:
             return
-        self._history = History.of(self.store)
+        self._history = Durations.of(self.store)
         self._remaining = {step.key: step for step in missing}
         self.engine.reap()
         self.progress.begin(len(missing), self._history.total(missing))

@@ -42,7 +42,7 @@ class Dataset(Protocol):
         """
 
 
-class Model(Protocol):
+class ZooModel(Protocol):
     """A module of ``zoo/models``."""
 
     TASK: str
@@ -60,9 +60,9 @@ def dataset(name: str) -> Dataset:
     return cast(Dataset, _module("datasets", name))
 
 
-def model(name: str) -> Model:
+def model(name: str) -> ZooModel:
     """The model of that name. Raises KeyError where there is none."""
-    return cast(Model, _module("models", name))
+    return cast(ZooModel, _module("models", name))
 
 
 def datasets() -> list[str]:

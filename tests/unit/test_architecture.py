@@ -142,14 +142,33 @@ def test_no_two_rooms_import_each_other() -> None:
         pytest.fail(f"a cycle of imports: {' -> '.join(error.args[1])}")
 
 
-def test_the_matrix_has_no_cycle_among_its_own_modules() -> None:
-    arrows = {
-        f"harness.matrix.{file.stem}": {
-            ".".join(name.split(".")[:3]) for name in imported(file) if name.startswith("harness.matrix.")
-        }
-        for file in files_of("matrix")
-    }
-    TopologicalSorter(arrows).prepare()
+def module(name: str) -> Path | None:
+    """The file of a dotted name, or of the module that it is taken from; None outside the package."""
+    path = ROOT.joinpath(*name.split("."))
+    for place in (path, path.parent):
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file in FILES:
+                return file
+    return None
+
+
+def test_no_two_files_import_each_other() -> None:
+    arrows = {file: {found for name in imported(file) if (found := module(name))} - {file} for file in FILES}
+    arrows.pop(PACKAGE / "__init__.py")  # it hands out the Python API when asked for it
+    assert sum(map(len, arrows.values())) > len(FILES)
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        pytest.fail(f"a cycle of imports: {' -> '.join(str(file.relative_to(ROOT)) for file in error.args[1])}")
+
+
+def test_no_two_classes_share_a_name() -> None:
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].add(file.relative_to(ROOT).as_posix())
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
 def test_the_rooms_of_the_report_form_no_circle() -> None:

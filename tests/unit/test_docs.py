@@ -74,7 +74,7 @@ def test_published_schemas_are_those_of_the_code(file: str, schema: Any, command
 
 @pytest.mark.parametrize(
     "part",
-    [spec.Matrix, spec.Model, spec.Limits, spec.Measure, spec.Report, spec.Include],
+    [spec.Matrix, spec.Model, spec.LimitsSpec, spec.Measure, spec.Report, spec.Include],
     ids=lambda part: part.__name__,
 )
 def test_the_reference_names_every_key(part: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from harness.report.history.runs import History, Run
+from harness.report.history.runs import History, PastRun
 from harness.report.history.trends import told
 from harness.report.language.untrusted_text import one_line
 from harness.report.language.voice import Voice
@@ -32,7 +32,7 @@ def as_atom(history: History, url: str = "") -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{tostring(feed, encoding="unicode")}\n'
 
 
-def _entry(feed: Element, run: Run, summary: str, base: str) -> None:
+def _entry(feed: Element, run: PastRun, summary: str, base: str) -> None:
     entry = SubElement(feed, "entry")
     _text(entry, "id", run.identity.urn)
     _text(entry, "title", f"{one_line(run.results.title)}, {run.date}")

@@ -24,7 +24,7 @@ NEWEST = 20
 
 
 @dataclass(frozen=True)
-class Run:
+class PastRun:
     """One run, when it ended, and the commit that published it; None where no commit holds it."""
 
     results: Results
@@ -32,7 +32,7 @@ class Run:
     revision: str | None
 
     @classmethod
-    def of(cls, results: Results, revision: str | None = None) -> Run | None:
+    def of(cls, results: Results, revision: str | None = None) -> PastRun | None:
         """A run of these results; None where they are of no known time."""
         when = moment(results.created_at)
         return cls(results, when, revision) if when else None
@@ -68,13 +68,13 @@ class Run:
 class History:
     """At least one run, newest first."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[PastRun, ...]
     unreadable: int = 0  # commits whose results cannot be read
     committed: bool = False  # whether git holds any version of the results
     shallow: bool = False  # whether git holds its newest commits only
 
     @property
-    def newest(self) -> Run:
+    def newest(self) -> PastRun:
         """The run that the site's report shows."""
         return self.runs[0]
 
@@ -108,7 +108,7 @@ def collect(file: Path, newest: int = NEWEST) -> History:
     is the run of the file alone. Raises UsageError where the file itself holds no results that can be read.
     """
     results = read(file)
-    current = Run.of(results) if results else None
+    current = PastRun.of(results) if results else None
     if current is None:
         raise UsageError(
             f"{file} holds no results of a known time" if results else f"{file} does not exist", "run the matrix first"
@@ -131,9 +131,9 @@ def collect(file: Path, newest: int = NEWEST) -> History:
     return History(tuple(runs.values()), unreadable, bool(commits), revisions.shallow(file.parent))
 
 
-def _run(content: bytes, revision: str | None) -> Run | None:
+def _run(content: bytes, revision: str | None) -> PastRun | None:
     try:
-        return Run.of(parse(content), revision)
+        return PastRun.of(parse(content), revision)
     except UsageError:
         return None
 
@@ -148,7 +148,7 @@ def as_json(history: History) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: PastRun) -> dict[str, Any]:
     environment = run.results.environment
     return {
         "created_at": run.results.created_at,

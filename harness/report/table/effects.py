@@ -9,7 +9,7 @@ from typing import Any
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message
 from harness.report.table.model import Row, Table
-from harness.results import Artifact
+from harness.results import CellArtifact
 
 
 def _percent(value: Any) -> str:
@@ -29,15 +29,15 @@ HEADLINES: Mapping[str, Callable[[Any], str]] = {
 
 
 @dataclass(frozen=True)
-class Made:
+class MeasuredArtifact:
     """An artifact, and the rows that it was measured in."""
 
     row: Row  # the first of them
-    artifact: Artifact
+    artifact: CellArtifact
     runtimes: tuple[str, ...]
 
 
-def effects(artifact: Artifact | None) -> list[Message]:
+def effects(artifact: CellArtifact | None) -> list[Message]:
     """The headlines of what its passes did; where two passes measured the same, the later one knows better."""
     done: dict[str, Any] = {}
     for each in artifact.passes if artifact else ():
@@ -45,14 +45,14 @@ def effects(artifact: Artifact | None) -> list[Message]:
     return [Message.of(f"effect.{key}", value=write(done[key])) for key, write in HEADLINES.items() if done.get(key)]
 
 
-def artifacts(table: Table) -> list[Made]:
+def artifacts(table: Table) -> list[MeasuredArtifact]:
     """Every artifact with passes that a measured row has, once, in the order of the rows."""
     found: dict[str, list[Row]] = {}
     for row in table.rows:
         if row.measured and row.cell.artifact and row.cell.artifact.passes:
             found.setdefault(row.cell.artifact.hash, []).append(row)
     return [
-        Made(rows[0], rows[0].cell.artifact, tuple(dict.fromkeys(row.cell.runtime for row in rows)))
+        MeasuredArtifact(rows[0], rows[0].cell.artifact, tuple(dict.fromkeys(row.cell.runtime for row in rows)))
         for rows in found.values()
         if rows[0].cell.artifact
     ]

@@ -23,7 +23,7 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "gpus", list)
 
 
-def by_subject(findings: list[doctor.Finding]) -> dict[str, doctor.Finding]:
+def by_subject(findings: list[doctor.Diagnosis]) -> dict[str, doctor.Diagnosis]:
     assert len({finding.subject for finding in findings}) == len(findings)
     return {finding.subject: finding for finding in findings}
 

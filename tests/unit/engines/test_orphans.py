@@ -14,7 +14,7 @@ from harness.contracts import values
 from harness.contracts.files import write_json
 from harness.engines.contract import Built
 from harness.engines.host.engine import HostEngine
-from harness.engines.orphans import Note, Orphans
+from harness.engines.orphans import Orphans, Owner
 from tests.jobs import NULL, gone, job, job_of, program
 
 ROOT = Path(__file__).parents[3]
@@ -92,13 +92,13 @@ def test_what_a_dead_run_left_is_ended_before_the_next_measurement(tmp_path: Pat
 
 def test_a_note_of_a_process_with_a_reused_id_counts_as_dead(tmp_path: Path) -> None:
     me = psutil.Process()
-    assert Note("a", me.pid, me.create_time()).owner_lives
-    assert not Note("a", me.pid, me.create_time() - 60).owner_lives
+    assert Owner("a", me.pid, me.create_time()).owner_lives
+    assert not Owner("a", me.pid, me.create_time() - 60).owner_lives
 
 
 def test_damaged_notes_are_swept(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
-    write_json(tmp_path / "y.json", values.dump(Note("token-of-nobody", 1, 0.0)))
+    write_json(tmp_path / "y.json", values.dump(Owner("token-of-nobody", 1, 0.0)))
     assert Orphans(tmp_path).reap() == 0
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harness.catalog import load_catalog
 from harness.matrix import spec
-from harness.matrix.expand import Cell, expand, workload_name
+from harness.matrix.expand import MatrixCell, expand, workload_name
 
 CATALOG = load_catalog()
 MODEL = {"task": "image-classification", "source": "zoo:digits-cnn", "dataset": "zoo:digits"}
@@ -42,11 +42,11 @@ patterns = st.fixed_dictionaries(
 )
 
 
-def cells(data: dict[str, Any], **more: Any) -> list[Cell]:
+def cells(data: dict[str, Any], **more: Any) -> list[MatrixCell]:
     return expand(spec.Matrix.model_validate({**data, **more}))
 
 
-def agrees(cell: Cell, entry: dict[str, Any]) -> bool:
+def agrees(cell: MatrixCell, entry: dict[str, Any]) -> bool:
     """The rule, written out once more: no key of the entry contradicts the cell."""
     axes = {axis: getattr(cell, axis) for axis in ("model", "method", "runtime", "device")}
     sizes = dict(cell.workload)

@@ -16,7 +16,7 @@ from harness.report.table.build import build
 from harness.report.table.picks import picks
 from harness.report.table.runtimes import runtimes
 from harness.report.table.summary import busy, findings
-from harness.results import Machine, Results
+from harness.results import Results, RunMachine
 from tests.results_factory import MACHINE, OTHER, machine, results, two_machines, wrap
 
 
@@ -97,7 +97,7 @@ def test_one_machine_is_not_named_in_the_table() -> None:
 
 
 def test_machines_of_one_name_are_told_apart_by_their_ids() -> None:
-    def named(id: str) -> Machine:
+    def named(id: str) -> RunMachine:
         return machine(id).model_copy(update={"name": "runner"})
 
     both = two_machines().model_copy(update={"machines": {id: named(id) for id in (MACHINE, OTHER)}})

@@ -14,7 +14,7 @@ from harness.report import render
 from harness.report.files.export import export
 from harness.report.history.compare import as_markdown, compare
 from harness.report.site import publish
-from harness.results import Cell, Fidelity, Noise, Results, SearchRecord, SearchTrial, Status, parse, read
+from harness.results import Cell, CellNoise, Fidelity, Results, SearchRecord, SearchTrial, Status, parse, read
 from tests.results_factory import results, wrap
 
 
@@ -25,7 +25,7 @@ def complete() -> Results:
         passes="a", status=Status.OK, latency_ms=1.5, weights_bytes=9, quality=0.5, quality_drop=0.1,
         within=True, front=True, chosen=True,
     )  # fmt: skip
-    noise = Noise(
+    noise = CellNoise(
         steal_share=0.1, others_share=0.2, throttled=0, major_faults=0, preempted=1, load_before=0.3,
         clock_before_mhz=2000.0, clock_after_mhz=2100.0,
     )  # fmt: skip

@@ -3,16 +3,16 @@
 from harness.report.files.markdown import voice
 from harness.report.table.build import build
 from harness.report.table.effects import artifacts, effects
-from harness.results import Artifact, PassRecord
+from harness.results import CellArtifact, PassRecord
 from tests.results_factory import results
 
 
-def made(*done: dict[str, object]) -> Artifact:
+def made(*done: dict[str, object]) -> CellArtifact:
     passes = [PassRecord(name="a", toolchain="t", parameters={}, effect=effect, source="paper") for effect in done]
-    return Artifact(hash="0", format="hf", precision="fp32", passes=passes, provenance=[])
+    return CellArtifact(hash="0", format="hf", precision="fp32", passes=passes, provenance=[])
 
 
-def told(artifact: Artifact | None) -> list[str]:
+def told(artifact: CellArtifact | None) -> list[str]:
     return [voice("en").message(message) for message in effects(artifact)]
 
 

@@ -51,7 +51,7 @@ def test_a_model_trains_on_a_data_set_of_its_own_task(name: str) -> None:
 
 
 @pytest.mark.parametrize("entry", [*map(zoo.model, zoo.models()), *map(zoo.dataset, zoo.datasets())])
-def test_every_source_is_pinned_by_a_hash(entry: zoo.Model | zoo.Dataset) -> None:
+def test_every_source_is_pinned_by_a_hash(entry: zoo.ZooModel | zoo.Dataset) -> None:
     for source in entry.SOURCES.values():
         assert len(bytes.fromhex(source.sha256)) == 32
         assert "==" in source.url
