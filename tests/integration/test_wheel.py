@@ -50,7 +50,8 @@ PLUGIN = {
                 loads=(Form("onnx", "fp32"),),
                 devices=("cpu",),
                 source="https://example.org",
-                tasks=("image-classification",),
+                calls=("forward",),
+                modalities=("image",),
                 distributions=("numpy",),
             ),
         )
@@ -121,10 +122,10 @@ def test_a_report_is_drawn_from_results(command: Command, tmp_path: Path) -> Non
 def test_images_hash_as_in_the_checkout(python: Path, tmp_path: Path) -> None:
     program = (
         "import json; from harness.catalog import load_catalog, places; assert places.checkout() is None;"
-        "print(json.dumps({name: image.source_hash for name, image in load_catalog().images.items()}))"
+        "print(json.dumps({name: image.environment_hash for name, image in load_catalog().images.items()}))"
     )
     done = subprocess.run([python, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {name: image.source_hash for name, image in load_catalog().images.items()}
+    assert json.loads(done.stdout) == {name: image.environment_hash for name, image in load_catalog().images.items()}
 
 
 def test_the_package_is_typed_and_runs_as_a_module(python: Path, tmp_path: Path) -> None:
