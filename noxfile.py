@@ -131,7 +131,8 @@ def passes(session: nox.Session, toolchain: str) -> None:
 
 @nox.session
 def acceptance(session: nox.Session) -> None:
-    """Run the whole default matrix from nothing with every engine, then every mode of every runtime. Takes an hour."""
+    """Run the default matrix from nothing with every engine, every mode of every runtime, then all ``passes``: over an hour."""
+    session.notify("passes")
     install(session, "test")
     session.run("pytest", "-s", "tests/acceptance", *session.posargs, **WAIT)
 
