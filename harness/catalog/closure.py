@@ -68,15 +68,16 @@ class _Finder:
 
     image: Path | None
     files: dict[str, Path] = field(default_factory=dict)
+    ours: dict[str, bool] = field(default_factory=dict)  # every name that was looked for: many files import the same
 
     def add(self, name: str) -> bool:
         """Add a module with the packages around it and all that they import; False where it is not one of ours."""
-        found = _in_package(name) if name.split(".")[0] == NAME else self._in_image(name)
-        if not found:
-            return False
-        for place, file in found.items():
-            self.add_file(place, file)
-        return True
+        if name not in self.ours:
+            found = _in_package(name) if name.split(".")[0] == NAME else self._in_image(name)
+            self.ours[name] = bool(found)
+            for place, file in found.items():
+                self.add_file(place, file)
+        return self.ours[name]
 
     def add_file(self, place: str, file: Path) -> None:
         """Add a file and all that it imports."""
