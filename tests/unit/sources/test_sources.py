@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -139,6 +140,16 @@ def test_a_model_of_pickles_is_refused_and_taken_on_trust(tmp_path: Path) -> Non
 
     fetch(parse("path:model"), tmp_path / "trusted", trust=True, base=tmp_path, cache=tmp_path, say=print)
     assert (tmp_path / "trusted" / "pytorch_model.bin").exists()
+
+
+def test_many_names_are_sifted_at_once() -> None:
+    """100,000 files may come in: each is looked at once, not once for every other."""
+    names = [f"{number}.{suffix}" for number in range(10_000) for suffix in ("safetensors", "py")]
+    began = time.monotonic()
+    kept, left_out = file_safety.sift(names, "hf:org/name", trust=False)
+    assert time.monotonic() - began < 1
+    assert len(kept) == len(left_out) == 10_000
+    assert file_safety.sift(names, "hf:org/name", trust=True) == (sorted(names), [])
 
 
 def test_what_can_run_code_is_left_out_beside_safetensors_and_said(tmp_path: Path) -> None:
