@@ -26,6 +26,7 @@ NAME = PACKAGE.name
 #: Packages that plug-ins add modules to, so that they are looked for below more than one folder.
 OPEN = ("harness.tasks", "harness.datasets", "harness.zoo.datasets", "harness.zoo.models")
 
+CACHE = "__pycache__"
 IMAGE = "image"  #: where the files of an image's own folder are laid out
 
 
@@ -57,9 +58,9 @@ class Closure:
         partial.rename(folder)
 
     def matches(self, folder: Path) -> bool:
-        """Whether a folder holds exactly these files."""
-        there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        return Closure(there).hash == self.hash
+        """Whether a folder holds exactly these files, but for their byte code."""
+        files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != CACHE)
+        return Closure({path.relative_to(folder).as_posix(): path for path in files}).hash == self.hash
 
 
 @dataclass(frozen=True)
