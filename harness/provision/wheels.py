@@ -95,7 +95,11 @@ class WheelCache:
     def _drop_damaged(self) -> None:
         """Remove wheels that are not what an index says, for pip would find them here before it looks elsewhere."""
         for index in self.folder.glob("locks/*.json"):
-            for name, wanted in _read_hashes(index).items():
+            try:
+                hashes = _read_hashes(index)
+            except ValueError:  # it is damaged itself, and is written again when its wheels are asked for
+                continue
+            for name, wanted in hashes.items():
                 wheel = self.folder / name
                 if wheel.exists() and hash_file(wheel) != wanted:
                     wheel.unlink()
