@@ -184,7 +184,13 @@ def _layer(file: Path) -> Layer:
 
 
 def _described(file: Path) -> dict[str, Any]:
-    text: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    """What a yaml file holds. Raises UsageError where it is no YAML, or no mapping."""
+    try:
+        text = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: not valid YAML: {' '.join(str(error).split())}", "see CONTRIBUTING.md") from None
+    if not isinstance(text, dict):
+        raise UsageError(f"{file}: expected a mapping", "see CONTRIBUTING.md")
     return text
 
 
