@@ -11,7 +11,6 @@ cells on a GPU run in. ``images/wheels/<package>/`` compiles a package that has 
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from harness.catalog.cards import incomplete, require_known
 from harness.catalog.images import Image, Layer, WheelSource, hash_files
 from harness.catalog.names import unique
 from harness.contracts.cards import ExporterCard, PassCard, RuntimeCard
+from harness.contracts.loading import load_file
 from harness.errors import UsageError
 
 __all__ = ["Catalog", "Image", "Layer", "Runtime", "Tool", "WheelSource", "hash_files", "load_catalog"]
@@ -184,7 +184,13 @@ def _layer(file: Path) -> Layer:
 
 
 def _described(file: Path) -> dict[str, Any]:
-    text: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    """What a yaml file holds. Raises UsageError where it is no YAML, or no mapping."""
+    try:
+        text = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: not valid YAML: {' '.join(str(error).split())}", "see CONTRIBUTING.md") from None
+    if not isinstance(text, dict):
+        raise UsageError(f"{file}: expected a mapping", "see CONTRIBUTING.md")
     return text
 
 
@@ -208,19 +214,13 @@ def _card(file: Path, kind: type[K]) -> K:
 
 
 def _module(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_matrix_{file.parent.name}_{file.stem}_{abs(hash(file))}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
     with _siblings(file.parents[1] if file.parent.name in ("passes", "exporters") else file.parent):
         try:
-            spec.loader.exec_module(module)
+            return load_file(file, f"_matrix_{file.parent.name}_{file.stem}_{abs(hash(file))}")
         except TypeError as error:
             if problem := incomplete(file, error):
                 raise problem from error
             raise
-    return module
 
 
 @contextmanager

@@ -26,6 +26,7 @@ NAME = PACKAGE.name
 #: Packages that plug-ins add modules to, so that they are looked for below more than one folder.
 OPEN = ("harness.tasks", "harness.datasets", "harness.zoo.datasets", "harness.zoo.models")
 
+CACHE = "__pycache__"
 IMAGE = "image"  #: where the files of an image's own folder are laid out
 
 
@@ -57,9 +58,9 @@ class Closure:
         partial.rename(folder)
 
     def matches(self, folder: Path) -> bool:
-        """Whether a folder holds exactly these files."""
-        there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        return Closure(there).hash == self.hash
+        """Whether a folder holds exactly these files, but for their byte code."""
+        files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != CACHE)
+        return Closure({path.relative_to(folder).as_posix(): path for path in files}).hash == self.hash
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,16 @@ class _Finder:
 
     image: Path | None
     files: dict[str, Path] = field(default_factory=dict)
+    ours: dict[str, bool] = field(default_factory=dict)  # every name that was looked for: many files import the same
 
     def add(self, name: str) -> bool:
         """Add a module with the packages around it and all that they import; False where it is not one of ours."""
-        found = _in_package(name) if name.split(".")[0] == NAME else self._in_image(name)
-        if not found:
-            return False
-        for place, file in found.items():
-            self.add_file(place, file)
-        return True
+        if name not in self.ours:
+            found = _in_package(name) if name.split(".")[0] == NAME else self._in_image(name)
+            self.ours[name] = bool(found)
+            for place, file in found.items():
+                self.add_file(place, file)
+        return self.ours[name]
 
     def add_file(self, place: str, file: Path) -> None:
         """Add a file and all that it imports."""

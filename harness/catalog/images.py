@@ -11,13 +11,6 @@ from pathlib import Path
 from harness.catalog import places
 from harness.errors import UsageError
 
-_BUILD_FILES = (
-    "Dockerfile",
-    "image.yaml",
-    "system.sh",
-    "__pycache__",
-)  # of an image's folder, besides lock files: not its code
-
 
 def hash_files(paths: Iterable[Path], *roots: Path) -> str:
     """SHA-256 over the names (relative to the first root that holds them) and the bytes of files, and of all below folders.
@@ -129,12 +122,6 @@ class Image:
         return self.path / (f"requirements.{self.variant}.txt" if self.variant else "requirements.txt")
 
     @property
-    def code(self) -> list[Path]:
-        """The files of its folder that it carries: adapter, passes, exporters."""
-        own = self.path.iterdir()
-        return sorted(p for p in own if p.name not in _BUILD_FILES and not p.match("requirements*.txt"))
-
-    @property
     def dockerfile(self) -> Path:
         """Its own, else that of all images."""
         own = self.path / "Dockerfile"
@@ -155,11 +142,6 @@ class Image:
     def base(self) -> Path:
         """What the base image is made from."""
         return places.shared(self.root, "base")
-
-    @property
-    def modules(self) -> list[Path]:
-        """What a toolchain's passes and exporters share: Python files beside their folders, imported inside functions."""
-        return sorted(self.path.glob("*.py"))
 
     @cached_property
     def environment_hash(self) -> str:

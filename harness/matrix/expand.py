@@ -107,7 +107,7 @@ def _with(cell: MatrixCell, include: Include) -> MatrixCell:
 
 
 def _new(matrix: Matrix, include: Include) -> Iterator[MatrixCell]:
-    """New cells of an entry that agrees with none; it must name model, method and runtime (the spec checks that)."""
+    """New cells of an entry that agrees with none; none where it does not name model, method and runtime."""
     given = include.workload
     for model in (model for model in matrix.models if model.name in include.names("model")):
         workloads = workloads_of(matrix, model) if given is None else [_complete(model.task, given)]

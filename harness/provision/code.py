@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import py_compile
@@ -11,14 +10,13 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.catalog.closure import Closure
-from harness.contracts.files import write_json
+from harness.contracts.files import hash_tree, write_json
 from harness.errors import EnvironmentProblem
 
-CACHE = "__pycache__"
 COMPILE_S = 120
 
 #: Compiles all Python files below a folder for the interpreter that will run them.
@@ -54,7 +52,7 @@ class CodeRoom:
         for file in partial.rglob("*"):
             if file.is_file():
                 file.chmod(0o444)
-        write_json(_seal(target), _hashes(partial))
+        write_json(_seal(target), hash_tree(partial))
         partial.rename(target)
         if not _is(target, closure):
             raise EnvironmentProblem(
@@ -71,20 +69,9 @@ def _seal(folder: Path) -> Path:
 def _is(folder: Path, closure: Closure) -> bool:
     try:
         sealed = json.loads(_seal(folder).read_bytes())
-        sources = {name: path for name, path in _plain(folder) if CACHE not in path.parts}
-        return bool(_hashes(folder) == sealed) and Closure(sources).hash == closure.hash
+        return bool(hash_tree(folder) == sealed) and closure.matches(folder)
     except (OSError, ValueError):
         return False
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _plain(folder)}
-
-
-def _plain(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path
 
 
 def compile_here(folder: Path) -> None:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from harness.catalog import Catalog, Image, Layer, WheelSource
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.provision.requirements import entries
+from harness.provision.wheels import IMAGE_PYTHON
 
-PYTHON = "3.11"
 PLATFORM = "x86_64-manylinux_2_28"
 
 #: pip's option -> uv's option of the same meaning.
@@ -54,7 +54,8 @@ def lock(subject: Image | WheelSource | Layer) -> str:
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--no-config"]
     # Every index that has a version may serve it: the CPU build of PyTorch and its dependencies come from different ones.
-    command += ["--index-strategy", "unsafe-best-match", "--python-version", PYTHON, "--python-platform", PLATFORM]
+    command += ["--index-strategy", "unsafe-best-match"]
+    command += ["--python-version", IMAGE_PYTHON, "--python-platform", PLATFORM]
     command += ["--no-deps"] if isinstance(subject, WheelSource) else []
     if isinstance(subject, Image) and subject.layer:
         command += ["--constraints", str(subject.layer.requirements)]

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.contracts.files import hash_file, write_json
 from harness.errors import BuildFailed, EnvironmentProblem
 
 #: The Python of the images, and the newest glibc whose wheels they can load (Debian 12).
@@ -76,17 +77,17 @@ class WheelCache:
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as partial:
             _download(requirements, target, Path(partial), self.folder, sdists)
             arrived = sorted(Path(partial).iterdir())
-            hashes = {wheel.name: _sha256(wheel) for wheel in arrived}
+            hashes = {wheel.name: hash_file(wheel) for wheel in arrived}
             for wheel in arrived:
                 wheel.replace(self.folder / wheel.name)
-        _write_json(index, hashes)
+        write_json(index, hashes)
         return [self.folder / name for name in hashes]
 
     def _intact(self, index: Path) -> list[Path] | None:
         """The wheels that an index names, or None if one of them is missing or not what it was."""
         try:
             hashes = _read_hashes(index)
-            whole = all(_sha256(self.folder / name) == wanted for name, wanted in hashes.items())
+            whole = all(hash_file(self.folder / name) == wanted for name, wanted in hashes.items())
         except (OSError, ValueError):
             return None
         return [self.folder / name for name in hashes] if whole else None
@@ -94,9 +95,13 @@ class WheelCache:
     def _drop_damaged(self) -> None:
         """Remove wheels that are not what an index says, for pip would find them here before it looks elsewhere."""
         for index in self.folder.glob("locks/*.json"):
-            for name, wanted in _read_hashes(index).items():
+            try:
+                hashes = _read_hashes(index)
+            except ValueError:  # it is damaged itself, and is written again when its wheels are asked for
+                continue
+            for name, wanted in hashes.items():
                 wheel = self.folder / name
-                if wheel.exists() and _sha256(wheel) != wanted:
+                if wheel.exists() and hash_file(wheel) != wanted:
                     wheel.unlink()
 
 
@@ -169,16 +174,5 @@ def link(files: list[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _read_hashes(index: Path) -> dict[str, str]:
     return dict(json.loads(index.read_text("utf-8")))
-
-
-def _write_json(file: Path, value: object) -> None:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1), "utf-8")
-    temporary.replace(file)

@@ -32,7 +32,7 @@ def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], 
     """
     everything = sorted(names)
     kept = [name for name in everything if trust or _suffix(name) not in UNSAFE]
-    left_out = [name for name in everything if name not in set(kept)]
+    left_out = [name for name in everything if not trust and _suffix(name) in UNSAFE]
     is_model = any(PurePosixPath(name).name == "config.json" for name in kept)
     if left_out and (not kept or (is_model and not any(_suffix(name) in WEIGHTS for name in kept))):
         raise SourceError(

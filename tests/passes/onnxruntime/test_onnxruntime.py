@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from harness.contracts import prepared
 from harness.contracts.artifact import Artifact, ConversionError
 from tests.passes import tiny
 from tests.passes.runtimes import answer, drift
@@ -162,28 +163,48 @@ def test_a_reduced_range_keeps_weights_in_7_bits(images: Artifact, steps: Steps)
     assert most == [127, 64]
 
 
+def scales(artifact: Artifact) -> dict[str, float]:
+    """The step between two integers of every activation: 255 of them are its range."""
+    tensors = {name: each for name, each in stored(artifact).items() if not each.dims and "scale" in name}
+    return {name: float(numpy_helper.to_array(each)) for name, each in tensors.items()}
+
+
 def test_percentile_chooses_narrower_ranges_than_minmax(images: Artifact, steps: Steps) -> None:
     exact, _ = answer(images, "onnxruntime", inputs(images))
     made = [steps.apply(int8_static, images, calibration=method)[0] for method in ("minmax", "percentile")]
-    scales = [
-        {
-            name: float(numpy_helper.to_array(each))
-            for name, each in stored(graph).items()
-            if not each.dims and "scale" in name
-        }
-        for graph in made
-    ]
-    assert scales[0].keys() == scales[1].keys()
-    assert all(scales[1][name] <= 1.001 * scale for name, scale in scales[0].items())
-    assert scales[0] != scales[1]
+    wide, narrow = map(scales, made)
+    assert wide.keys() == narrow.keys()
+    assert all(narrow[name] <= 1.001 * scale for name, scale in wide.items())
+    assert wide != narrow
     assert drift(exact, answer(made[1], "onnxruntime", inputs(images))[0]) < 0.3
 
 
 def test_entropy_calibrates_too(images: Artifact, steps: Steps) -> None:
-    """It may choose the ranges of minmax: of ONNX Runtime's 128 bins it leaves none out."""
     exact, _ = answer(images, "onnxruntime", inputs(images))
     made, _ = steps.apply(int8_static, images, calibration="entropy")
     assert 0 < drift(exact, answer(made, "onnxruntime", inputs(images))[0]) < 0.1
+
+
+@pytest.mark.parametrize("method", ["entropy", "percentile"])
+def test_an_outlier_is_cut_off(method: str, images: Artifact, steps: Steps) -> None:
+    pixels = np.random.default_rng(0).random((128, 1, tiny.EDGE, tiny.EDGE), np.float32)
+    pixels[5, 0, 3, 3] = 40  # one of 131,072
+    rows = steps.folder / f"train-{tiny.IMAGES}"
+    rows.mkdir()
+    prepared.save(rows, {"image_size": tiny.EDGE}, {"pixel_values": pixels, "labels": np.zeros(128, int)})
+    wide, narrow = (
+        scales(steps.apply(int8_static, images, calibration=each, examples=128)[0]) for each in ("minmax", method)
+    )
+    assert wide["pixel_values_scale"] == pytest.approx(40 / 255)
+    assert narrow["pixel_values_scale"] < 40 / 255 / 4
+    assert all(narrow[name] <= 1.001 * scale for name, scale in wide.items())
+
+
+@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+def test_rows_of_different_lengths_calibrate(method: str, text: Artifact, steps: Steps) -> None:
+    exact, _ = answer(text, "onnxruntime", inputs(text))
+    made, _ = steps.apply(int8_static, text, calibration=method)
+    assert 0 < drift(exact, answer(made, "onnxruntime", inputs(text))[0]) < 0.1
 
 
 @pytest.mark.parametrize("module", [int8_dynamic, int8_static])

@@ -67,6 +67,16 @@ def test_a_damaged_wheel_is_fetched_again(tmp_path: Path, shop: Path) -> None:
     assert again.read_bytes() == wheel.read_bytes()
 
 
+def test_a_damaged_index_is_written_again(tmp_path: Path, shop: Path) -> None:
+    requirements = lock(tmp_path / "image", make_wheel(shop))
+    before = fetch(tmp_path, requirements)
+    (index,) = (tmp_path / "cache" / "locks").iterdir()
+    whole = index.read_text()
+    index.write_text(whole[:-5])
+    assert fetch(tmp_path, requirements) == before
+    assert index.read_text() == whole
+
+
 def test_two_locks_share_their_wheels(tmp_path: Path, shop: Path) -> None:
     first, second = make_wheel(shop), make_wheel(shop, "other")
     fetch(tmp_path, lock(tmp_path / "a", first))

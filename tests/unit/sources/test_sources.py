@@ -77,6 +77,13 @@ def test_a_model_of_pickles_is_refused_and_taken_on_trust(tmp_path: Path) -> Non
     assert (tmp_path / "trusted" / "pytorch_model.bin").exists()
 
 
+def test_many_names_are_sifted_at_once() -> None:
+    names = [f"{number}.{suffix}" for number in range(10_000) for suffix in ("safetensors", "py")]
+    kept, left_out = file_safety.sift(names, "hf:org/name", trust=False)
+    assert len(kept) == len(left_out) == 10_000
+    assert file_safety.sift(names, "hf:org/name", trust=True) == (sorted(names), [])
+
+
 def test_what_can_run_code_is_left_out_beside_safetensors_and_said(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     (tmp_path / "model" / "modeling.py").write_text("boom")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
@@ -36,6 +37,9 @@ CARD = PassCard(
 )
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+#: Of the search for a range by entropy: it tries the middle 256 bins, as many as uint8 has values, then wider ranges up to all.
+#: With ONNX Runtime's defaults, 128 bins of 128, all bins are the only candidate: the range of minmax.
+BINS = {"num_bins": 2048, "num_quantized_bins": 256}
 PRODUCTS = ("MatMul", "Gemm")
 
 
@@ -50,6 +54,7 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    method = CalibrationMethod[METHODS[parameters["calibration"]]]
     model = onnx.load(source.path / GRAPH)
     # The calibrator needs the types of all values; of their shapes ONNX's own inference contradicts some at fused operators.
     for value in model.graph.value_info:
@@ -58,25 +63,32 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     before = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     batches = calibration_rows(context, parameters["examples"])
     context.progress(0.1, f"calibrating on {len(batches)} rows")
-    quantize_static(
-        model,
-        out / GRAPH,
-        _Reader(batches, model.graph),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", *PRODUCTS],
-        nodes_to_quantize=chosen,
-        per_channel=True,
-        reduce_range=parameters["reduce_range"],
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod[METHODS[parameters["calibration"]]],
-        use_external_data_format=True,
-        extra_options={
-            "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
-            # Fused operators have no shape inference: float is what their outputs are.
-            "DefaultTensorType": onnx.TensorProto.FLOAT,
-        },
-    )
+    reader = _Reader(batches, model.graph)
+    with TemporaryDirectory() as scratch:
+        graph, ranges = Path(scratch, GRAPH), Path(scratch, "ranges.json")
+        onnx.save(model, graph, save_as_external_data=True)
+        if method is not CalibrationMethod.MinMax:
+            _calibrate(graph, method, reader, ranges)
+        quantize_static(
+            graph,
+            out / GRAPH,
+            reader,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", *PRODUCTS],
+            nodes_to_quantize=chosen,
+            per_channel=True,
+            reduce_range=parameters["reduce_range"],
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=method,
+            calibration_cache_path=ranges,
+            use_external_data_format=True,
+            extra_options={
+                "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
+                # Fused operators have no shape inference: float is what their outputs are.
+                "DefaultTensorType": onnx.TensorProto.FLOAT,
+            },
+        )
     context.progress(0.9, "verifying")
     effect = {"examples": len(batches), **_effect(before, len(chosen), out)}
     return Made(written(out), effect=effect, extra=dict(source.manifest.extra))
@@ -92,6 +104,32 @@ class _Reader:
     def get_next(self) -> dict[str, Any] | None:
         """The next inputs; None after the last."""
         return next(self.left, None)
+
+
+def _calibrate(graph: Path, method: Any, reader: _Reader, ranges: Path) -> None:
+    """Choose ranges by histograms and write them to the file where ``quantize_static`` looks for them.
+
+    It can't choose them itself: it has no option for the number of bins, and it stacks what it collects, which rows of
+    different lengths do not allow.
+    """
+    import numpy as np
+    from onnxruntime.quantization import create_calibrator, save_tensors_data
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    class Collector(HistogramCollector):  # type: ignore[misc]
+        def collect(self, name_to_arr: Mapping[str, list[Any]]) -> None:
+            super().collect(
+                {name: np.concatenate([array.ravel() for array in each]) for name, each in name_to_arr.items()}
+            )
+
+    augmented = str(graph.with_name("augmented.onnx"))
+    calibrator = create_calibrator(
+        graph, ["Conv", *PRODUCTS], augmented, method, use_external_data_format=True, extra_options=BINS
+    )
+    settings = ("method", "symmetric", "num_bins", "num_quantized_bins", "percentile", "scenario")
+    calibrator.collector = Collector(*(getattr(calibrator, name) for name in settings))
+    calibrator.collect_data(reader)
+    save_tensors_data(calibrator.compute_data(), ranges)
 
 
 def _chosen(graph: Any) -> list[str]:
