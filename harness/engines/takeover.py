@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import shutil
 import stat
 import tarfile
@@ -337,11 +338,12 @@ class _Flat:
         for name, is_folder in found:
             if not is_folder:
                 os.unlink(name, dir_fd=folder)
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))  # of no folder that is there already
                 continue
             thing = os.open(name, _THING, dir_fd=folder)
             with _closing(thing):
                 _make_ours(thing, 0o700)  # a folder that moves has its own entry for its parent changed
             self.count += 1
-            new = f".removing-{os.getpid()}-{self.count}"
+            new = f".removing-{self.mark}-{self.count}"
             os.rename(name, new, src_dir_fd=folder, dst_dir_fd=self.top)
             self.names.append(new)
