@@ -67,10 +67,14 @@ def take_file(left: Path, name: str, target: Path, limit: int) -> bool:
             seen = _require_plain(found, name)
             if not stat.S_ISREG(seen.st_mode):
                 raise Refused(f"the step left a folder where {name} belongs")
-            if seen.st_size > limit:
-                raise Refused(f"{name} has {seen.st_size:,} bytes, more than the {limit:,} that are read")
+            _require_small(name, seen.st_size, limit)
             _move(found, seen, source, name, here, target.name)
     return True
+
+
+def _require_small(name: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise Refused(f"{name} has {size:,} bytes, more than the {limit:,} that are read")
 
 
 def take_tree(left: Path, name: str, target: Path, bounds: Bounds) -> None:
@@ -180,6 +184,8 @@ def take_archive(chunks: Iterable[bytes], name: str, left: Path, bounds: Bounds)
                 target.mkdir()
                 continue
             content = archive.extractfile(member)
+            if len(parts) == 1:  # the status; a tree has folders at its root
+                _require_small(name, member.size, bounds.status_bytes)
             assert content is not None
             with target.open("xb") as file:
                 shutil.copyfileobj(content, file)
