@@ -278,10 +278,10 @@ class Store:
     # --- cleaning ----------------------------------------------------------------------------------------------------
 
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
-        """Finished and failed steps not made or used within that time, with their sizes in bytes."""
+        """Finished, failed and damaged steps not made or used within that time, with their sizes in bytes."""
         limit = time.time() - older_than_s
-        for kind in ("steps", "failed"):
-            for path in sorted(self.root.glob(f"{kind}/??/*")):
+        for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
+            for path in sorted(self.root.glob(kind)):
                 if path.stat().st_mtime < limit:
                     yield path, size_of(path)
 
