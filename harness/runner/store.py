@@ -9,6 +9,7 @@ steps are kept apart, in ``failed/``, with their logs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -286,8 +287,9 @@ class Store:
                     yield path, size_of(path)
 
     def touch(self, key: str) -> None:
-        """Note that a finished step was used."""
-        os.utime(self._path("steps", key))
+        """Note that a step was used, where it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self._path("steps", key))
 
 
 def _make_readable(folder: Path) -> None:
