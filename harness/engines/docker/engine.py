@@ -23,6 +23,7 @@ from harness.contracts.files import write_json
 from harness.contracts.step import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import client as connect
+from harness.engines.docker.endpoint import info
 from harness.engines.docker.mounts import Mounted
 from harness.engines.job import (
     SCRATCH,
@@ -79,7 +80,7 @@ class DockerEngine:
 
     @cached_property
     def _info(self) -> dict[str, Any]:
-        return dict(self.client.info())
+        return info(self.host)
 
     @cached_property
     def _builder(self) -> ImageBuilder:
