@@ -334,8 +334,12 @@ class DockerEngine:
                 raise
 
     def _user(self) -> str:
+    @property
+    def _rootless(self) -> bool:
+        return any("rootless" in option for option in self._info.get("SecurityOptions") or ())
+
         """Ourselves, so that results belong to us; never root, but where root stands for us (rootless Docker)."""
-        if any("rootless" in option for option in self._info.get("SecurityOptions") or ()):
+        if self._rootless:
             return "0:0"
         return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{USER_ID}:{USER_ID}"
 
