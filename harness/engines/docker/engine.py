@@ -35,6 +35,7 @@ from harness.engines.job import (
     metered,
     module,
 )
+from harness.engines.orphans import lives
 from harness.engines.transfer import SharedDisk
 from harness.errors import EnvironmentProblem
 from harness.provision.code import CodeRoom, compile_here
@@ -333,11 +334,11 @@ class DockerEngine:
             if error.status_code not in (404, 409):  # gone, or being removed already
                 raise
 
-    def _user(self) -> str:
     @property
     def _rootless(self) -> bool:
         return any("rootless" in option for option in self._info.get("SecurityOptions") or ())
 
+    def _user(self) -> str:
         """Ourselves, so that results belong to us; never root, but where root stands for us (rootless Docker)."""
         if self._rootless:
             return "0:0"
@@ -377,7 +378,4 @@ def _is_orphan(label: str) -> bool:
     machine, pid, started = label.rsplit("/", 2)
     if machine != socket.gethostname():
         return False
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 5
-    except psutil.NoSuchProcess:
-        return True
+    return not lives(int(pid), float(started))
