@@ -16,7 +16,7 @@ Command = Callable[..., Any]
 WORK = Path(".matrix")
 MATRIX = Path("matrix.yaml")
 
-_matrix_option = click.option(
+matrix = click.option(
     "--matrix", "-m", "matrix", default=MATRIX, show_default=True, type=click.Path(path_type=Path),
     help="The matrix file.",
 )  # fmt: skip
@@ -67,11 +67,6 @@ def place(command: Command) -> Command:
     return work(engine(images(command)))
 
 
-def matrix(command: Command) -> Command:
-    """``--matrix``, for commands whose argument is something else."""
-    return _matrix_option(command)
-
-
 def matrix_or_argument(command: Command) -> Command:
     """The matrix file as an argument, or as ``--matrix``; the command gets it as ``matrix``."""
 
@@ -84,4 +79,4 @@ def matrix_or_argument(command: Command) -> Command:
         return command(matrix=file, **rest)
 
     argument = click.argument("file", required=False, metavar="[MATRIX]", type=click.Path(path_type=Path))
-    return argument(_matrix_option(merged))
+    return argument(matrix(merged))

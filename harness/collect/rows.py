@@ -16,6 +16,7 @@ from harness.catalog import Catalog, places
 from harness.collect import fidelity, numbers, zstd
 from harness.contracts import machine
 from harness.contracts.cards import TOLERANCES
+from harness.contracts.files import hash_of
 from harness.contracts.record import Evaluation, Measurement
 from harness.contracts.values import dump
 from harness.engines.contract import Engine
@@ -41,7 +42,7 @@ from harness.results import (
 )
 from harness.runner import rounds, selftest
 from harness.runner.stages import Failure
-from harness.runner.store import Entry, Store, hash_of
+from harness.runner.store import Entry, Store
 
 
 @dataclass(frozen=True)

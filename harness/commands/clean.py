@@ -7,12 +7,11 @@ import shutil
 from pathlib import Path
 
 from harness.engines import registry
+from harness.engines.contract import Freed
 from harness.errors import UsageError
 from harness.runner.store import Store, size_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-Freed = dict[str, dict[str, int]]
 
 
 def parse_age(text: str) -> float:

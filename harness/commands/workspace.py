@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -113,9 +112,10 @@ def open_(
     matrix = load.load(matrix_file, catalog)
     chosen, reason = registry.choose(engine, work, options_of(machine))
     say(reason)
-    if (allowed := os.cpu_count() or 1) < matrix.limits.cpus:
-        problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but this machine has {allowed}"
-        raise EnvironmentProblem(problem, f"set limits: {{cpus: {allowed}}}")
+    least = min((place.machine for place in chosen.places()), key=lambda machine: machine.cpu_count)
+    if least.cpu_count < matrix.limits.cpus:
+        problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but {least.name} has {least.cpu_count}"
+        raise EnvironmentProblem(problem, f"set limits: {{cpus: {least.cpu_count}}}")
     picked = selection(expand(matrix), only, skip, cells, out if failed else None)
     return Workspace(matrix_file, matrix, catalog, chosen, reason, Store(work), out, picked)
 

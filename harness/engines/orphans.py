@@ -51,10 +51,15 @@ class Owner:
     @property
     def owner_lives(self) -> bool:
         """Whether that process is still there."""
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
-        except psutil.NoSuchProcess:
-            return False
+        return lives(self.pid, self.started)
+
+
+def lives(pid: int, started: float) -> bool:
+    """Whether the process with that id is the one that started then, give or take what a clock that is set may move it."""
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < 5
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Orphans:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import shutil
 import stat
 import tarfile
@@ -62,14 +63,18 @@ def take_file(left: Path, name: str, target: Path, limit: int) -> bool:
             found = _look(source, name)
         except FileNotFoundError:
             return False
-        with _closing(found):
+        with _opened(found):
             seen = _require_plain(found, name)
             if not stat.S_ISREG(seen.st_mode):
                 raise Refused(f"the step left a folder where {name} belongs")
-            if seen.st_size > limit:
-                raise Refused(f"{name} has {seen.st_size:,} bytes, more than the {limit:,} that are read")
+            _require_small(name, seen.st_size, limit)
             _move(found, seen, source, name, here, target.name)
     return True
+
+
+def _require_small(name: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise Refused(f"{name} has {size:,} bytes, more than the {limit:,} that are read")
 
 
 def take_tree(left: Path, name: str, target: Path, bounds: Bounds) -> None:
@@ -83,7 +88,7 @@ def take_tree(left: Path, name: str, target: Path, bounds: Bounds) -> None:
             found = _look(source, name)
         except FileNotFoundError:
             return
-        with _closing(found):
+        with _opened(found):
             if not stat.S_ISDIR(_require_plain(found, name).st_mode):
                 raise Refused(f"the step left a file where the folder {name}/ belongs")
             with _entered(found) as folder:
@@ -120,30 +125,35 @@ class _Count:
 
 def _survey(folder: int, path: str, count: _Count, depth: int) -> None:
     """Look through everything; raises Refused for the first thing that cannot be taken."""
-    for name in _names(folder, path, count):
-        found = _look(folder, name)
-        with _closing(found):
-            seen = _require_plain(found, f"{path}/{name}")
-            count.add(seen, depth)
-            if stat.S_ISDIR(seen.st_mode):
-                with _entered(found) as below:
-                    _survey(below, f"{path}/{name}", count, depth + 1)
+    for name, found, seen in _plain_things(folder, path, count, depth):
+        if stat.S_ISDIR(seen.st_mode):
+            with _entered(found) as below:
+                _survey(below, f"{path}/{name}", count, depth + 1)
 
 
 def _bring(folder: int, path: str, target: int, count: _Count, depth: int) -> None:
     """Move everything, looked at once more on the way: whoever still runs may change it in between."""
+    for name, found, seen in _plain_things(folder, path, count, depth):
+        if stat.S_ISREG(seen.st_mode):
+            _move(found, seen, folder, name, target, name)
+            continue
+        os.mkdir(name, 0o755, dir_fd=target)
+        with _entered(found) as below, _opened(os.open(name, _DIRECTORY, dir_fd=target)) as here:
+            os.fchmod(here, 0o755)
+            _bring(below, f"{path}/{name}", here, count, depth + 1)
+
+
+def _plain_things(folder: int, path: str, count: _Count, depth: int) -> Iterator[tuple[str, int, os.stat_result]]:
+    """Everything in a folder that may be taken, counted: its name, a descriptor until the next, and what that showed."""
     for name in _names(folder, path, count):
-        found = _look(folder, name)
-        with _closing(found):
+        try:
+            found = _look(folder, name)
+        except FileNotFoundError:
+            raise Refused(f"{_shown(name)} was changed while it was taken over") from None
+        with _opened(found):
             seen = _require_plain(found, f"{path}/{name}")
             count.add(seen, depth)
-            if stat.S_ISREG(seen.st_mode):
-                _move(found, seen, folder, name, target, name)
-                continue
-            os.mkdir(name, 0o755, dir_fd=target)
-            with _entered(found) as below, _opened(os.open(name, _DIRECTORY, dir_fd=target)) as here:
-                os.fchmod(here, 0o755)
-                _bring(below, f"{path}/{name}", here, count, depth + 1)
+            yield name, found, seen
 
 
 def _names(folder: int, path: str, count: _Count) -> list[str]:
@@ -174,6 +184,8 @@ def take_archive(chunks: Iterable[bytes], name: str, left: Path, bounds: Bounds)
                 kind = "a link" if member.issym() else "a hard link" if member.islnk() else "something that is no file"
                 raise Refused(f"the step left {kind}: {_shown(member.name)}")
             count.count(member.size if member.isreg() else 0, len(parts) - 1)
+            if len(parts) == 1:  # the status; a tree has folders at its root
+                _require_small(name, member.size, bounds.status_bytes)
             target = left.joinpath(*parts)
             if member.isdir():
                 target.mkdir()
@@ -283,9 +295,6 @@ def _opened(descriptor: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-_closing = _opened
-
-
 @contextmanager
 def _folder_of_ours(path: Path) -> Iterator[int]:
     with _opened(os.open(path, _DIRECTORY)) as folder:
@@ -316,7 +325,7 @@ def remove(folder: Path) -> None:
         while waiting.names:
             name = waiting.names.pop()
             found = os.open(name, _THING, dir_fd=top)
-            with _closing(found), _entered(found) as below:
+            with _opened(found), _entered(found) as below:
                 waiting.empty(below)
             os.rmdir(name, dir_fd=top)
     folder.rmdir()
@@ -329,6 +338,7 @@ class _Flat:
     top: int
     names: list[str] = field(default_factory=list)
     count: int = 0
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))  # of no folder that is there already
 
     def empty(self, folder: int) -> None:
         """Unlink what is no folder, and move folders to ``top``."""
@@ -339,9 +349,9 @@ class _Flat:
                 os.unlink(name, dir_fd=folder)
                 continue
             thing = os.open(name, _THING, dir_fd=folder)
-            with _closing(thing):
+            with _opened(thing):
                 _make_ours(thing, 0o700)  # a folder that moves has its own entry for its parent changed
             self.count += 1
-            new = f".removing-{os.getpid()}-{self.count}"
+            new = f".removing-{self.mark}-{self.count}"
             os.rename(name, new, src_dir_fd=folder, dst_dir_fd=self.top)
             self.names.append(new)

@@ -24,9 +24,9 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class Durations:
-    """Durations of finished steps by kind and image."""
+    """The median duration of finished steps by kind and image."""
 
-    seconds: dict[tuple[str, str | None], list[float]] = field(default_factory=dict)
+    seconds: dict[tuple[str, str | None], float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store) -> Durations:
@@ -34,12 +34,12 @@ class Durations:
         found: dict[tuple[str, str | None], list[float]] = defaultdict(list)
         for receipt in store.receipts():
             found[receipt.kind, receipt.image].append(receipt.seconds)
-        return cls(dict(found))
+        return cls({kind: median(seconds) for kind, seconds in found.items()})
 
     def estimate(self, step: Step) -> tuple[float, bool]:
         """Seconds, and whether they come from history."""
         seen = self.seconds.get((step.kind, step.image))
-        return (median(seen), True) if seen else (float(_DEFAULTS[step.kind][0]), False)
+        return (seen, True) if seen is not None else (float(_DEFAULTS[step.kind][0]), False)
 
     def total(self, steps: Iterable[Step]) -> float:
         """Seconds of all steps."""

@@ -23,7 +23,7 @@ from harness import stats
 from harness.catalog import PACKAGE, Catalog, Runtime, hash_files
 from harness.contracts import prepared, values
 from harness.contracts.artifact import MANIFEST, Manifest
-from harness.contracts.files import write_json
+from harness.contracts.files import write_atomically, write_json
 from harness.contracts.record import Measurement, RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.contracts.task import ModelFacts
@@ -35,7 +35,7 @@ from harness.errors import EnvironmentProblem
 from harness.matrix.keys import runtime_code
 from harness.results import Check, SelfTest
 from harness.runner import rounds
-from harness.runner.store import OUT, RECORD, STATUS, Store
+from harness.runner.store import LOG, OUT, RECORD, STATUS, Store
 
 FILE, UNFINISHED = "selftest.json", "selftest-unfinished.json"
 
@@ -103,7 +103,7 @@ class _Bench:
             inputs={"artifact": name, "data": "data"},
             shelf=PlainShelf({**self._artifacts, "data": self.folder / "data"}),
             left=left,
-            log=folder / "log.txt",
+            log=folder / LOG,
             limits=_LIMITS,
             place=self.place,
             bounds=Bounds(),
@@ -180,7 +180,7 @@ def run(
     made = SelfTest(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"), host=host, engine=engine.name, checks=checks
     )
-    (store.root / FILE).write_text(made.model_dump_json(indent=1), "utf-8")
+    write_atomically(store.root / FILE, made.model_dump_json(indent=1))
     progress.file.unlink(missing_ok=True)
     return made
 

@@ -95,6 +95,9 @@ class Run:
         for planned in self.plan.cells:
             for key in planned.leaves:
                 self.store.output(key)  # a damaged record is thrown away, so that it is missing
+        used = [key for planned in self.plan.wanted for key in (*planned.leaves, *planned.extra)]
+        for key in self.plan.upstream([*used, *self.plan.overhead]):
+            self.store.touch(key)  # so that `clean --older-than` leaves it
         missing = missing_steps(self.plan, self.store)
         if not missing:
             return

@@ -31,7 +31,7 @@ from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.results import Status
 from harness.runner.interrupt import Interrupted, Interrupts
 from harness.runner.receipt import Energy, Receipt
-from harness.runner.store import OUT, STATUS, Store, log_tail
+from harness.runner.store import LOG, OUT, STATUS, Store, log_tail
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]
@@ -169,7 +169,7 @@ class Maker:
             inputs=given,
             shelf=self.store,
             left=left,
-            log=folder / "log.txt",
+            log=folder / LOG,
             limits=Limits(step.cpus, step.memory_bytes, step.timeout_s),
             place=place,
             bounds=self.bounds,

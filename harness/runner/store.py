@@ -9,6 +9,7 @@ steps are kept apart, in ``failed/``, with their logs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,15 +26,13 @@ from filelock import FileLock, Timeout
 
 from harness.contracts import values
 from harness.contracts.artifact import MANIFEST, Manifest
-from harness.contracts.files import hash_file, hash_of, hash_tree, sync_folder, sync_tree, write_json
+from harness.contracts.files import hash_file, hash_tree, sync_folder, sync_tree, write_json
 from harness.contracts.record import RuntimeRecord
 from harness.contracts.step import StepStatus
 from harness.contracts.values import Damaged
 from harness.engines import takeover
 from harness.errors import EnvironmentProblem, UsageError
 from harness.runner.receipt import Receipt
-
-__all__ = ["Entry", "Rejected", "Store", "hash_of", "log_tail", "size_of"]
 
 OUT, STATUS, RECEIPT, RECORD, LOG = "out", "status.json", "receipt.json", "record.json", "log.txt"
 MEASURED, MADE = ("measure", "evaluate"), ("train", "compress", "export")  # kinds that leave a record, an artifact
@@ -72,9 +71,8 @@ class Entry:
     @property
     def files(self) -> dict[str, str]:
         """SHA-256 of every file of the output, by its name below ``out``."""
-        return {
-            name.removeprefix(f"{OUT}/"): found for name, found in self.receipt.files.items() if name.startswith(OUT)
-        }
+        below = f"{OUT}/"
+        return {name.removeprefix(below): found for name, found in self.receipt.files.items() if name.startswith(below)}
 
     def verify(self) -> None:
         """Hold what is small, and read from here, against the receipt. Raises Damaged."""
@@ -278,16 +276,17 @@ class Store:
     # --- cleaning ----------------------------------------------------------------------------------------------------
 
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
-        """Finished and failed steps not made or used within that time, with their sizes in bytes."""
+        """Finished, failed and damaged steps not made or used within that time, with their sizes in bytes."""
         limit = time.time() - older_than_s
-        for kind in ("steps", "failed"):
-            for path in sorted(self.root.glob(f"{kind}/??/*")):
+        for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
+            for path in sorted(self.root.glob(kind)):
                 if path.stat().st_mtime < limit:
                     yield path, size_of(path)
 
     def touch(self, key: str) -> None:
-        """Note that a finished step was used."""
-        os.utime(self._path("steps", key))
+        """Note that a step was used, where it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self._path("steps", key))
 
 
 def _make_readable(folder: Path) -> None:

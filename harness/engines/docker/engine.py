@@ -23,6 +23,7 @@ from harness.contracts.files import write_json
 from harness.contracts.step import thread_variables
 from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import client as connect
+from harness.engines.docker.endpoint import info
 from harness.engines.docker.mounts import Mounted
 from harness.engines.job import (
     SCRATCH,
@@ -34,6 +35,7 @@ from harness.engines.job import (
     metered,
     module,
 )
+from harness.engines.orphans import lives
 from harness.engines.transfer import SharedDisk
 from harness.errors import EnvironmentProblem
 from harness.provision.code import CodeRoom, compile_here
@@ -79,7 +81,7 @@ class DockerEngine:
 
     @cached_property
     def _info(self) -> dict[str, Any]:
-        return dict(self.client.info())
+        return info(self.host)
 
     @cached_property
     def _builder(self) -> ImageBuilder:
@@ -332,9 +334,13 @@ class DockerEngine:
             if error.status_code not in (404, 409):  # gone, or being removed already
                 raise
 
+    @property
+    def _rootless(self) -> bool:
+        return any("rootless" in option for option in self._info.get("SecurityOptions") or ())
+
     def _user(self) -> str:
         """Ourselves, so that results belong to us; never root, but where root stands for us (rootless Docker)."""
-        if any("rootless" in option for option in self._info.get("SecurityOptions") or ()):
+        if self._rootless:
             return "0:0"
         return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{USER_ID}:{USER_ID}"
 
@@ -372,7 +378,4 @@ def _is_orphan(label: str) -> bool:
     machine, pid, started = label.rsplit("/", 2)
     if machine != socket.gethostname():
         return False
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 5
-    except psutil.NoSuchProcess:
-        return True
+    return not lives(int(pid), float(started))

@@ -24,7 +24,7 @@ from harness.contracts.files import hash_of, hash_tree
 from harness.contracts.machine import Machine
 from harness.engines import takeover
 from harness.engines.contract import Built, Job, Limits, Place, Say
-from harness.engines.docker.engine import CODE, DockerEngine
+from harness.engines.docker.engine import CODE, USER_ID, DockerEngine
 from harness.engines.docker.mounts import Mounted
 from harness.engines.energy import PackageEnergy
 from harness.engines.job import SCRATCH, hand_options
@@ -39,7 +39,7 @@ VOLUME_LABEL = f"{LABEL}.volume"
 ROOM = "/job"  # where the volume of a step is mounted; its root is not the step's to change
 _FAR = "the Docker Engine runs on another machine, whose energy counters cannot be read from here"
 
-#: Prints the SHA-256 of every file below /volume, as ``contracts.hashes.hash_tree`` does.
+#: Prints the SHA-256 of every file below /volume, as ``contracts.files.hash_tree`` does.
 _HASHER = """
 import hashlib, json, os
 found = {}
@@ -158,8 +158,7 @@ class RemoteDockerEngine(DockerEngine):
 
     def _user(self) -> str:
         """Never root, and nobody of this machine: the user of the base image, but where root stands for a user there."""
-        rootless = any("rootless" in option for option in self._info.get("SecurityOptions") or ())
-        return "0:0" if rootless else "10001:10001"
+        return "0:0" if self._rootless else f"{USER_ID}:{USER_ID}"
 
     def _cpus(self, count: int) -> str:
         return ",".join(map(str, range(min(count, self._place.machine.cpu_count))))

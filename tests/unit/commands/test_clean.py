@@ -33,6 +33,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fill(tmp_path / "steps" / "aa" / "aa1", 1000, 30 * DAY)
     fill(tmp_path / "steps" / "bb" / "bb1", 200, DAY)
     fill(tmp_path / "failed" / "cc" / "cc1", 30, 30 * DAY)
+    fill(tmp_path / "damaged" / "dd1-1", 5, 30 * DAY)
     for name in (*DOWNLOADS, *ENVIRONMENTS):
         fill(tmp_path / name, 4)
     return tmp_path
@@ -47,7 +48,7 @@ def test_a_dry_run_frees_nothing_and_says_how_much(work: Path) -> None:
     told = clean(work, 0, with_images=True, dry_run=True)
     assert sorted(work.rglob("file")) == before
     assert told == clean(work, 0, with_images=True, dry_run=False)
-    assert told["steps"] == {"count": 3, "bytes": 1230}
+    assert told["steps"] == {"count": 4, "bytes": 1235}
     assert {told[name]["bytes"] for name in (*DOWNLOADS, *ENVIRONMENTS)} == {4}
 
 
@@ -64,7 +65,7 @@ def test_environments_go_with_the_images(work: Path) -> None:
 
 def test_what_is_newer_than_asked_stays(work: Path) -> None:
     freed = clean(work, 14 * DAY, with_images=False, dry_run=False)
-    assert freed == {"steps": {"count": 2, "bytes": 1030}}
+    assert freed == {"steps": {"count": 3, "bytes": 1035}}
     assert (work / "steps" / "bb" / "bb1" / "file").exists()
     assert files(work) == {"steps", *DOWNLOADS, *ENVIRONMENTS}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +18,7 @@ from harness.catalog import load_catalog
 from harness.cli import main
 from harness.commands import run as running
 from harness.commands import workspace
+from harness.engines import registry
 from harness.engines.contract import Job, Outcome
 from harness.errors import EnvironmentProblem, Exit, UsageError
 from harness.matrix.expand import expand
@@ -22,7 +26,7 @@ from harness.report.files.data import as_json
 from harness.results import Cell, Check, Results, SelfTest, Status, read
 from harness.runner import selftest as testing
 from harness.runner.store import Store
-from tests.in_process import CATALOG, InProcess, plan, succeed
+from tests.in_process import CATALOG, HERE, InProcess, plan, succeed
 from tests.results_factory import failed, results, wrap
 
 ROOT = Path(__file__).parents[3]
@@ -110,6 +114,17 @@ def test_the_machine_s_name_and_more_images_reach_the_workspace(tmp_path: Path) 
     assert job.here.name == "a runner"
     assert job.here.id != opened(tmp_path, machine="another").here.id
     assert "tiny" in job.catalog.runtimes
+
+
+def test_the_place_that_runs_the_steps_must_have_the_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be another machine: what this one has says nothing."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    for cpus, enough in ((1, False), (2, True)):
+        machine = replace(HERE.machine, name="there", cpu_count=cpus)
+        engine = InProcess(offered=(replace(HERE, machine=machine),))
+        monkeypatch.setattr(registry, "choose", lambda *_, engine=engine: (engine, "asked for"))
+        with nullcontext() if enough else pytest.raises(EnvironmentProblem, match="but there has 1"):
+            opened(tmp_path)
 
 
 def in_process(folder: Path, engine: InProcess) -> workspace.Workspace:

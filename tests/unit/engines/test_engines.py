@@ -33,7 +33,7 @@ class FakeEngine(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"Version": "99.1"}).encode())
+        self.wfile.write(json.dumps({"Version": "99.1", "ID": "1", "Runtimes": {}}).encode())
 
     def address_string(self) -> str:
         return "unix"
@@ -57,6 +57,15 @@ def test_auto_takes_docker_where_an_engine_answers(engine_socket: Path, tmp_path
     engine, reason = choose("auto", tmp_path)
     assert (engine.name, engine.version) == ("docker", "99.1")
     assert "99.1" in reason
+
+
+def test_what_a_plan_asks_of_docker_does_not_import_its_sdk(
+    engine_socket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a quarter of the second that a run with nothing to do may take."""
+    monkeypatch.setitem(sys.modules, "docker", None)
+    (place,) = choose("docker", tmp_path)[0].places()
+    assert place.devices == {"cpu": None, "cuda": "the Docker Engine has no NVIDIA runtime (NVIDIA Container Toolkit)"}
 
 
 def test_auto_falls_to_venv_where_no_engine_is_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

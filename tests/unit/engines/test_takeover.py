@@ -249,6 +249,25 @@ def test_a_tree_too_deep_for_any_path_is_removed(tmp_path: Path, secret: Path) -
     assert is_untouched(secret)
 
 
+def test_what_a_removal_that_was_killed_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the next process has the same id, as in a container."""
+    folder = tmp_path / "scratch"
+    for name in ("a", "b", "c"):
+        (folder / name / "left" / "out").mkdir(parents=True)
+    kill = os.rmdir
+
+    def killed(name: str, **where: int) -> None:
+        monkeypatch.setattr(os, "rmdir", kill)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rmdir", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove(folder)
+    assert list(folder.iterdir())
+    remove(folder)
+    assert not folder.exists()
+
+
 # --- a random hostile tree ------------------------------------------------------------------------------------------------
 
 THINGS = st.sampled_from(["file", "folder", "link", "link up", "hard link", "fifo", "socket", "sparse", "loop"])

@@ -66,6 +66,15 @@ def test_a_second_run_runs_nothing(work: Path) -> None:
     assert again.ran == []
 
 
+def test_a_run_uses_all_steps_of_its_cells_and_their_inputs(work: Path) -> None:
+    store = execute(work, InProcess()).store
+    for step in work.glob("steps/??/*"):
+        os.utime(step, (0, 0))
+    assert len(list(store.old_entries(3600))) == len(list(work.glob("steps/??/*"))) > 0
+    execute(work, InProcess())
+    assert not list(store.old_entries(3600))
+
+
 def test_what_depends_on_a_failed_step_inherits_its_reason_without_running(work: Path) -> None:
     engine = InProcess({"artifact-a": say("convert-failed", "no such operator")})
     run = execute(work, engine)

@@ -157,6 +157,11 @@ def test_what_was_used_lately_is_not_old(store: Store) -> None:
     assert list(store.old_entries(3600)) == []
 
 
+def test_a_step_that_is_not_there_was_not_used(store: Store) -> None:
+    store.touch(KEY)
+    assert not list(store.old_entries(-3600))
+
+
 def test_failures_grow_old_as_well(store: Store) -> None:
     failed = store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt()).path
     os.utime(failed, (0, 0))
