@@ -45,10 +45,12 @@ def _json(file: Path) -> Any:
         if found.st_size > MAX_BYTES:
             raise Damaged(f"{file.name}: larger than {MAX_BYTES >> 20} MiB")
         return json.loads(file.read_bytes())
+    except Damaged:
+        raise
     except OSError as error:
         raise Damaged(f"{file.name}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise error if isinstance(error, Damaged) else Damaged(f"{file.name}: no JSON ({error})") from None
+        raise Damaged(f"{file.name}: no JSON ({error})") from None
 
 
 def dump(value: Any) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _read(wanted: Any, data: Any, where: str, depth: int) -> Any:
         return _read_union(arguments, data, where, depth)
     if origin in (list, tuple):
         return _read_sequence(origin, arguments, data, where, depth)
-    if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
+    if origin in (dict, Mapping):
         _require(isinstance(data, dict), "a mapping", data, where)
         return {key: _read(arguments[1], each, f"{where}: {key}", depth + 1) for key, each in data.items()}
     if wanted is float:

@@ -21,6 +21,12 @@ def of_sums(function: Callable[[Floats], Floats]) -> MetricFunction:
     return lambda times, tallies: function(times @ tallies)
 
 
+def ratio(over: Floats, under: Floats) -> Floats:
+    """The quotient, 0 where the divisor is not positive."""
+    quotient: Floats = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+    return quotient
+
+
 def scored(tallies: Floats, metrics: Mapping[str, MetricFunction]) -> Score:
     """Every metric of all examples, with its interval; ``tallies`` are [examples, k]."""
     once = np.ones((1, len(tallies)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.tasks._bootstrap import Floats
+from harness.tasks._bootstrap import Floats, ratio
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def macro_f1(times: Floats, tallies: Floats) -> Floats:
     """The mean F1 of the classes that are in the data or were predicted, each weighing the same, as scikit-learn's."""
     counts = Counts.of(times, tallies)
     both = counts.predicted + counts.wanted
-    f1 = _ratio(2 * counts.right, both)
+    f1 = ratio(2 * counts.right, both)
     mean: Floats = f1.sum(axis=1) / (both > 0).sum(axis=1)
     return mean
 
@@ -56,7 +56,7 @@ def matthews(times: Floats, tallies: Floats) -> Floats:
     examples = times.sum(axis=1)
     covariance = counts.right.sum(axis=1) * examples - (counts.predicted * counts.wanted).sum(axis=1)
     spreads = [examples**2 - (each**2).sum(axis=1) for each in (counts.predicted, counts.wanted)]
-    return _ratio(covariance, np.sqrt(spreads[0] * spreads[1]))
+    return ratio(covariance, np.sqrt(spreads[0] * spreads[1]))
 
 
 def _by_class(weights: Floats, classes: np.ndarray, count: int) -> Floats:
@@ -66,9 +66,3 @@ def _by_class(weights: Floats, classes: np.ndarray, count: int) -> Floats:
     sums = np.zeros((len(weights), count))
     sums[:, present] = np.add.reduceat(weights[:, order], starts, axis=1)
     return sums
-
-
-def _ratio(over: Floats, under: Floats) -> Floats:
-    """The quotient, 0 where there is nothing to divide by."""
-    quotient: Floats = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
-    return quotient

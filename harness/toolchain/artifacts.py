@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,6 +12,7 @@ from types import ModuleType
 
 from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made, Manifest
 from harness.contracts.cards import ExporterCard, Form, PassCard
+from harness.contracts.files import hash_file
 from harness.contracts.loading import load_file
 from harness.contracts.values import Damaged, dump, read
 
@@ -28,8 +28,7 @@ def read_artifact(path: Path) -> Artifact:
 
 
 def finish(manifest: Manifest, form: Form, made: Made, out: Path) -> None:
-    """Write ``manifest.json`` of what was made: ``manifest`` with another form. Raises ConversionError without weights."""
-    require_weights(out, made)
+    """Write ``manifest.json`` of what was made: ``manifest`` with another form."""
     new = replace(
         manifest,
         format=form.format,
@@ -51,7 +50,7 @@ def require_weights(out: Path, made: Made) -> None:
 
 def require_changed(source: Artifact, out: Path, made: Made) -> None:
     """Raise ConversionError where a pass left the weights as they were."""
-    if sorted(map(_hash, source.weights)) == sorted(_hash(out / name) for name in made.weights):
+    if sorted(map(hash_file, source.weights)) == sorted(hash_file(out / name) for name in made.weights):
         raise ConversionError("the pass changed nothing: the weights are the same as before")
 
 
@@ -79,8 +78,3 @@ def require_accepted(card: PassCard | ExporterCard, form: Form) -> None:
     """Raise ConversionError where the card does not take the form."""
     if form not in card.accepts:
         raise ConversionError(f"{card.name} takes {', '.join(map(str, card.accepts))}, not {form}")
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -38,6 +38,14 @@ def copy_companions(source: Artifact, out: Path) -> None:
             shutil.copyfile(file, out / file.name)
 
 
+def amend_config(out: Path, *, dtype: str, **more: Any) -> None:
+    """Set the type of the weights, and other fields, in a checkpoint's ``config.json``."""
+    file = out / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    config.pop("torch_dtype", None)  # the older name of dtype
+    file.write_text(json.dumps(config | {"dtype": dtype} | more, indent=2), "utf-8")
+
+
 def cast(source: Artifact, out: Path, dtype: str) -> Made:
     """Write ``source`` with every floating-point tensor rounded to ``dtype`` ("float16", "bfloat16").
 
@@ -59,9 +67,7 @@ def cast(source: Artifact, out: Path, dtype: str) -> Made:
             largest_change = max(largest_change, float((rounded.to(tensor.dtype) - tensor).abs().max()))
             stored[name] = rounded
     copy_companions(source, out)
-    config = json.loads((out / "config.json").read_text("utf-8"))
-    config.pop("torch_dtype", None)  # the older name of the same key
-    (out / "config.json").write_text(json.dumps(config | {"dtype": dtype}, indent=2), "utf-8")
+    amend_config(out, dtype=dtype)
     save_file(stored, out / WEIGHTS, {"format": "pt"})
     effect = {
         "tensors_changed": changed,

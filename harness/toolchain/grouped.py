@@ -14,7 +14,6 @@ All other tensors are bfloat16, the type in which PyTorch's 4-bit kernels comput
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, ConversionError, Made
 from harness.contracts.cards import Form, Parameter
-from harness.toolchain.checkpoint import WEIGHTS, bits_per_weight, copy_companions, empty_model, tensors
+from harness.toolchain.checkpoint import WEIGHTS, amend_config, bits_per_weight, copy_companions, empty_model, tensors
 
 FORM = Form("hf", "int4")
 BITS = 4
@@ -127,12 +126,9 @@ def write(
         stored |= {f"{name}.{part}": tensor for part, tensor in pack(layer).items()}
     (group,) = {layer.group for layer in layers.values()}
     copy_companions(source, out)
-    config = json.loads((out / "config.json").read_text("utf-8"))
-    config.pop("torch_dtype", None)  # the older name of dtype
     layout = {"bits": BITS, "group_size": group, "sym": symmetric, "desc_act": False, "lm_head": False}
     method = {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "pack_dtype": "int32", **layout}
-    config |= {"dtype": "bfloat16", "quantization_config": method}
-    (out / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
+    amend_config(out, dtype="bfloat16", quantization_config=method)
     save_file(stored, out / WEIGHTS, {"format": "pt"})
     effect = _effect(tensors(source), out / WEIGHTS)
     return Made([WEIGHTS], effect=effect, extra={"quantized_linears": list(layers)})

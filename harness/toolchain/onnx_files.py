@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.toolchain.parity import Array
+from harness.contracts.adapter import Array
 
 GRAPH, DATA = "model.onnx", "model.onnx.data"
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import ConversionError
 from harness.contracts.cards import Use
-
-Array: TypeAlias = npt.NDArray[Any]
 
 #: Largest difference of two logits that fp32 rounding in another order explains, relative to the largest logit.
 TOLERANCE = 1e-3

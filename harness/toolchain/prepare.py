@@ -18,7 +18,7 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     task = tasks.prepare(spec["task"])
     columns = tasks.card(spec["task"]).columns
     placed = placed_rows(spec["dataset"], spec["split"], context.inputs, columns)
-    rows = _sound(placed, getattr(task, "problem", None))
+    rows = _sound(placed, getattr(task, "problem", lambda row: None))
     context.progress(0.3, f"preparing {len(rows)} rows of {spec['dataset']}")
     try:
         if spec["workload"] is None:
@@ -29,10 +29,9 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
         raise ConversionError(f"{spec['dataset']}: {misfit}") from misfit
 
 
-def _sound(placed: list[Placed], problem: Callable[[Row], str | None] | None) -> list[Row]:
-    """The rows, none of which the task objects to."""
-    for place, row in placed if problem else ():
-        assert problem is not None
+def _sound(placed: list[Placed], problem: Callable[[Row], str | None]) -> list[Row]:
+    """The rows. Raises ConversionError with the first one that has a problem."""
+    for place, row in placed:
         if found := problem(row):
             raise ConversionError(f"{place}: {found}")
     return [row for _, row in placed]

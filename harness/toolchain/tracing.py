@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, Made
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.parity import Array, require_close, sample_inputs
+from harness.toolchain.parity import require_close, sample_inputs
 
 Graph: TypeAlias = Callable[..., Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness import zoo
 from harness.contracts.artifact import Context, Manifest
 from harness.contracts.cards import Form
-from harness.toolchain.artifacts import finish
+from harness.toolchain.artifacts import finish, require_weights
 from harness.toolchain.rows import named, placed_rows
 
 
@@ -18,6 +18,7 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     model = zoo.model(spec["zoo"])
     rows = [row for _, row in placed_rows(model.DATASET, "train", context.inputs)]
     made = model.train(named(context.inputs, "source-"), rows, out, context)
+    require_weights(out, made)
     form = Form.parse(model.FORM)
     used = (context.task, context.use.call, context.use.modality, context.auto_class)
     finish(Manifest(form.format, form.precision, *used, weights=[]), form, made, out)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from harness.contracts.record import NoiseRecord
+
 _STAT = Path("/proc/stat")
 _CPUINFO = Path("/proc/cpuinfo")
 _THROTTLE = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
@@ -99,47 +101,34 @@ def _throttled() -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Noise:
-    """How quiet it was between two snapshots; shares are of all CPU time."""
+def noise_between(before: Snapshot, after: Snapshot) -> NoiseRecord:
+    """How quiet the machine was from ``before`` to ``after``."""
+    total = after.total_s - before.total_s
+    others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
+    return NoiseRecord(
+        steal_share=(after.steal_s - before.steal_s) / total if total > 0 else 0.0,
+        others_share=max(0.0, others / total) if total > 0 else 0.0,
+        throttled=after.throttled - before.throttled,
+        major_faults=after.major_faults - before.major_faults,
+        preempted=after.preempted - before.preempted,
+        load_before=before.load,
+        clock_before_mhz=before.clock_mhz,
+        clock_after_mhz=after.clock_mhz,
+    )
 
-    steal_share: float
-    others_share: float
-    throttled: int
-    major_faults: int = 0
-    preempted: int = 0
-    load_before: float | None = None
-    clock_before_mhz: float | None = None
-    clock_after_mhz: float | None = None
 
-    @classmethod
-    def between(cls, before: Snapshot, after: Snapshot) -> Noise:
-        """What happened from ``before`` to ``after``."""
-        total = after.total_s - before.total_s
-        others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
-        return cls(
-            (after.steal_s - before.steal_s) / total if total > 0 else 0.0,
-            max(0.0, others / total) if total > 0 else 0.0,
-            after.throttled - before.throttled,
-            after.major_faults - before.major_faults,
-            after.preempted - before.preempted,
-            before.load,
-            before.clock_mhz,
-            after.clock_mhz,
-        )
-
-    def verdict(self) -> str | None:
-        """Why the round is noisy, or None when it was quiet."""
-        if self.throttled:
-            return f"the CPU was throttled {self.throttled} times"
-        if self.steal_share > STEAL_LIMIT:
-            return f"{self.steal_share:.0%} of the CPU time was stolen by other machines"
-        if self.others_share > OTHERS_LIMIT:
-            return f"other processes used {self.others_share:.0%} of the CPUs"
-        if self.major_faults > FAULTS_LIMIT:
-            return f"{self.major_faults} pages had to be read from a disk"
-        if self.clock_before_mhz and self.clock_after_mhz:
-            fell = 1 - self.clock_after_mhz / self.clock_before_mhz
-            if fell > CLOCK_LIMIT:
-                return f"the clock fell by {fell:.0%}, to {self.clock_after_mhz:.0f} MHz"
-        return None
+def verdict(noise: NoiseRecord) -> str | None:
+    """Why the round is noisy, or None when it was quiet."""
+    if noise.throttled:
+        return f"the CPU was throttled {noise.throttled} times"
+    if noise.steal_share > STEAL_LIMIT:
+        return f"{noise.steal_share:.0%} of the CPU time was stolen by other machines"
+    if noise.others_share > OTHERS_LIMIT:
+        return f"other processes used {noise.others_share:.0%} of the CPUs"
+    if noise.major_faults > FAULTS_LIMIT:
+        return f"{noise.major_faults} pages had to be read from a disk"
+    if noise.clock_before_mhz and noise.clock_after_mhz:
+        fell = 1 - noise.clock_after_mhz / noise.clock_before_mhz
+        if fell > CLOCK_LIMIT:
+            return f"the clock fell by {fell:.0%}, to {noise.clock_after_mhz:.0f} MHz"
+    return None

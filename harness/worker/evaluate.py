@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import tasks
 from harness.contracts.adapter import Arrays, Unsupported
-from harness.contracts.record import Evaluation, FidelityRecord, MetricRecord, RuntimeRecord
+from harness.contracts.record import Evaluation, MetricRecord, RuntimeRecord
 from harness.worker.fidelity import Deviation, Reference
 from harness.worker.subject import Subject
 
@@ -53,7 +53,7 @@ def evaluate(subject: Subject, data: Path, watch: Reference | Deviation | None =
         machine=subject.machine,
         metrics=[MetricRecord(name, found.value, found.interval) for name, found in score.metrics.items()],
         tallies=score.tallies,
-        fidelity=FidelityRecord(**watch.record()) if isinstance(watch, Deviation) else None,
+        fidelity=watch.record() if isinstance(watch, Deviation) else None,
         seconds=seconds,
     )
 

@@ -6,14 +6,12 @@ classes to keep: each position keeps its 64 largest logits, and what all its cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
+from harness.contracts.adapter import Array
+from harness.contracts.record import FidelityRecord
 
 CLASSES = 64  #: logits that are kept of a position
 POSITIONS = 4096  #: kept at most; whole examples, the first ones
@@ -80,14 +78,14 @@ class Deviation:
         wanted, got = np.exp(kept - normalizers[:, None]), np.exp(ours - _normalizers(rows)[:, None])
         self._divergence += float(_divergence(wanted, got, whole=ids.shape[1] == rows.shape[1]).sum())
 
-    def record(self) -> Mapping[str, Any]:
-        """Shares and means over all positions; KL divergence in nats."""
-        return {
-            "positions": self._positions,
-            "top1_agreement": self._same / self._positions,
-            "kl_divergence": self._divergence / self._positions,
-            "max_logit_difference": self._difference,
-        }
+    def record(self) -> FidelityRecord:
+        """Shares and means over all positions."""
+        return FidelityRecord(
+            positions=self._positions,
+            top1_agreement=self._same / self._positions,
+            kl_divergence=self._divergence / self._positions,
+            max_logit_difference=self._difference,
+        )
 
 
 def _divergence(wanted: Array, got: Array, *, whole: bool) -> Array:

@@ -16,15 +16,13 @@ from harness.contracts.record import (
     LatencyRecord,
     Measurement,
     MemoryRecord,
-    NoiseRecord,
     PhaseRecord,
     RuntimeRecord,
-    VramRecord,
 )
 from harness.contracts.step import STEADY_BEGINS, STEADY_ENDS
 from harness.worker import memory
 from harness.worker.calls import Parts, calls_per_sample, timed
-from harness.worker.environment import Noise, Snapshot
+from harness.worker.environment import Snapshot, noise_between, verdict
 from harness.worker.loop import Sampling, collect
 from harness.worker.subject import Subject
 from harness.worker.vram import VramMeter
@@ -75,7 +73,7 @@ def measure(
         before, energy = Snapshot.take(), vram.energy_j()
         with phases.phase("steady"):
             samples = collect(sample, batches, sampling)
-        noise, energy_after = Noise.between(before, Snapshot.take()), vram.energy_j()
+        noise, energy_after = noise_between(before, Snapshot.take()), vram.energy_j()
         mark(STEADY_ENDS)
         steady = memory.resident()
         device_memory = vram.read()
@@ -87,7 +85,7 @@ def measure(
         machine=subject.machine,
         measured_at=started,
         phases=phases.record,
-        latency=LatencyRecord(**asdict(samples), noisy=noise.verdict()),
+        latency=LatencyRecord(**asdict(samples), noisy=verdict(noise)),
         calls_per_sample=calls_per_sample(call, batches[0]),
         generation=parts.record(kept),
         memory=MemoryRecord(
@@ -97,8 +95,8 @@ def measure(
             file_bytes=steady.file_bytes,
             container_peak_bytes=memory.container_peak_bytes(),
         ),
-        vram=VramRecord(**asdict(device_memory)),
-        noise=NoiseRecord(**asdict(noise)),
+        vram=device_memory,
+        noise=noise,
         steady_calls=samples.warmup_calls + samples.calls,
         gpu_energy_j=None if energy is None or energy_after is None else energy_after - energy,
         arithmetic=arithmetic,

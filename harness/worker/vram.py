@@ -7,19 +7,12 @@ before anything is loaded and at its peak, and a second user of the GPU makes th
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from harness.contracts.record import VramRecord
+
 _PERIOD_S = 0.02
-
-
-@dataclass(frozen=True)
-class Vram:
-    """Peak device memory above idle, bytes, or the reason why it is not known."""
-
-    peak_bytes: int | None
-    reason: str | None
 
 
 class VramMeter:
@@ -60,14 +53,14 @@ class VramMeter:
         if self._thread:
             self._thread.join()
 
-    def read(self) -> Vram:
+    def read(self) -> VramRecord:
         """The peak so far."""
         if self._thread:
             self._require_processes(1)
         if self._reason:
-            return Vram(None, self._reason)
+            return VramRecord(None, self._reason)
         self._peak = max(self._peak, self._used())
-        return Vram(self._peak - self._idle, None)
+        return VramRecord(self._peak - self._idle, None)
 
     def energy_j(self) -> float | None:
         """Joules that the device has used since its driver was loaded; None where it does not tell (before Volta)."""

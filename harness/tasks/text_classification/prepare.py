@@ -15,6 +15,7 @@ from harness.contracts.task import Misfit, Row
 from harness.tasks import _ragged, _text
 
 _UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class that nobody gave a name
+_DEFAULT_LABELS = ["LABEL_0", "LABEL_1"]  # transformers writes no names for two classes that have none
 _LISTED = 12  # names of classes that a message lists
 
 
@@ -24,17 +25,14 @@ def problem(row: Row) -> str | None:
         if not isinstance(row.get(name, ""), str):
             return f"{name}: expected text, got {row[name]!r:.60}"
     label = row["label"]
-    return (
-        None if isinstance(label, (str, int)) and not isinstance(label, bool) else f"label: {label!r:.60} is no class"
-    )
+    if isinstance(label, bool) or not isinstance(label, (str, int)):
+        return f"label: {label!r:.60} is no class"
+    return None
 
 
 def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     """Write the rows' texts as the model's sub-tokens, what is too long cut off, and the numbers of their labels."""
-    labels = _text.labels_of(model) or [
-        "LABEL_0",
-        "LABEL_1",
-    ]  # transformers writes none where there are two without names
+    labels = _text.labels_of(model) or _DEFAULT_LABELS
     numbers = numbers_of([row["label"] for row in rows], labels)
     tokenizer, limit = _tokenizer(model)
     encoded = _encoded(rows, tokenizer, truncation=True, max_length=limit)
@@ -59,10 +57,10 @@ def numbers_of(found: Sequence[str | int], labels: Sequence[str]) -> list[int]:
     A label is a number, or a name; digits that are no name are a number. Raises Misfit with the first that the model does not
     know.
     """
-    known = {name: number for number, name in enumerate(labels)}
+    known: dict[str | int, int] = {name: number for number, name in enumerate(labels)}
     numbers = []
     for label in found:
-        number = known.get(label, _number(label)) if isinstance(label, str) else label
+        number = known.get(label, _number(label))
         if number is None or not 0 <= number < len(labels):
             raise Misfit(_unknown(label, labels))
         numbers.append(number)

@@ -16,7 +16,7 @@ from harness.contracts.adapter import Array, Arrays
 from harness.contracts.prepared import IGNORED
 from harness.contracts.task import Score
 from harness.tasks import _ragged, _text
-from harness.tasks._bootstrap import Floats, of_sums, scored
+from harness.tasks._bootstrap import Floats, of_sums, ratio, scored
 
 Span: TypeAlias = tuple[str, int, int]  # entity type, first word, word after the last
 
@@ -88,22 +88,17 @@ def spans(tags: Sequence[str]) -> set[Span]:
 def f1(sums: Floats) -> Floats:
     """Of sums [n, 3] of entities that are right, that were found, that are in the data; 0 where there are none."""
     right, found, wanted = sums.T
-    return _ratio(2 * right, found + wanted)
+    return ratio(2 * right, found + wanted)
 
 
 def precision(sums: Floats) -> Floats:
     """The right ones among the found; sums as of ``f1``."""
-    return _ratio(sums[:, 0], sums[:, 1])
+    return ratio(sums[:, 0], sums[:, 1])
 
 
 def recall(sums: Floats) -> Floats:
     """The found ones among those in the data; sums as of ``f1``."""
-    return _ratio(sums[:, 0], sums[:, 2])
+    return ratio(sums[:, 0], sums[:, 2])
 
 
 METRICS = {"f1": of_sums(f1), "precision": of_sums(precision), "recall": of_sums(recall)}
-
-
-def _ratio(over: Floats, under: Floats) -> Floats:
-    quotient: Floats = np.divide(over, under, out=np.zeros(len(over)), where=under > 0)
-    return quotient

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.parity import Array, require_close, source_logits
+from harness.toolchain.parity import require_close, source_logits
 
 
 def reference(source: Artifact) -> tuple[dict[str, Array], Array]:

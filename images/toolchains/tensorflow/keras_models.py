@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import MANIFEST, Artifact, Context, ConversionError
 from harness.toolchain.data import training_examples
-from harness.toolchain.parity import Array
 
 MODEL = "model.keras"
 _BATCH = 32

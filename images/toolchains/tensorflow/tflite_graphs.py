@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, ConversionError
 from harness.contracts.cards import Use
-from harness.toolchain.parity import Array, sample_inputs
+from harness.toolchain.parity import sample_inputs
 
 GRAPH = "model.tflite"
 

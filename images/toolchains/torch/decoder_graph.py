@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.toolchain.onnx_files import GRAPH, Session
-from harness.toolchain.parity import Array
 
 
 def build(path: Path, out: Path) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.contracts.adapter import Array
 from harness.toolchain.onnx_files import GRAPH
-from harness.toolchain.parity import Array
 
 
 def write(model: Any, inputs: Mapping[str, Array], out: Path) -> None:

@@ -13,17 +13,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Context, ConversionError
+from harness.contracts.prepared import IGNORED
 from harness.toolchain.data import training_examples
-from harness.toolchain.parity import Array
 
 Tensor: TypeAlias = Any
 Batch: TypeAlias = dict[str, Tensor]  # keyword arguments of a transformers model, ``labels`` among them
 Loss: TypeAlias = Callable[[Any, Batch], Tensor]  # model, batch -> scalar
 AfterStep: TypeAlias = Callable[[int, int], None]  # steps done, steps in all
 
-#: The label of a position that no loss counts: what torch's cross-entropy skips.
-IGNORED = -100
 #: A batch's examples are chosen among so many batches' worth of shuffled ones, then sorted by length.
 _BUCKET_BATCHES = 16
 

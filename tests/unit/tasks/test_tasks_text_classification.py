@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from sklearn import metrics
 from harness.contracts import prepared
 from harness.contracts.task import Row
 from harness.tasks.text_classification import prepare, score
+from tests.unit.tasks.conftest import write_labels
 
 LABELS = ["bad", "good", "7"]
 BEGIN, END = 1, 2
@@ -63,24 +63,6 @@ class LetterTokenizer:
 @pytest.fixture(autouse=True)
 def _transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=LetterTokenizer))
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "model").mkdir()
-    write_labels(tmp_path / "model", LABELS)
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-def write_labels(model: Path, labels: list[str]) -> None:
-    named = {"id2label": {str(i): label for i, label in enumerate(labels)}} if labels else {}
-    (model / "config.json").write_text(json.dumps({**named, "max_position_embeddings": 512}))
 
 
 def texts(*labels: str | int) -> list[Row]:

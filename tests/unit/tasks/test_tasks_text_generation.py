@@ -38,12 +38,6 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def test_windows_hold_512_tokens_do_not_overlap_and_keep_the_tail(model: Path, out: Path) -> None:
     rows = [{"text": "a" * 700}, {"text": "b" * 500}]
     prepare.prepare_evaluation(rows, model, out)

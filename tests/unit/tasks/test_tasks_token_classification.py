@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from harness.contracts import prepared
 from harness.contracts.prepared import IGNORED
 from harness.tasks import _ragged
 from harness.tasks.token_classification import prepare, score
+from tests.unit.tasks.conftest import write_labels
 
 LABELS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG"]
 BEGIN, END = 1, 2
@@ -67,24 +67,6 @@ class ThreeLetterTokenizer:
 @pytest.fixture(autouse=True)
 def _transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=ThreeLetterTokenizer))
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "model").mkdir()
-    write_labels(tmp_path / "model", LABELS)
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-def write_labels(model: Path, labels: list[str]) -> None:
-    config = {"id2label": {str(i): label for i, label in enumerate(labels)}, "max_position_embeddings": 512}
-    (model / "config.json").write_text(json.dumps(config))
 
 
 tags = st.lists(st.sampled_from(LABELS), min_size=1, max_size=12)

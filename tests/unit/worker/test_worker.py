@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.contracts.record import NoiseRecord
 from harness.worker import loop
-from harness.worker.environment import Noise, Snapshot, versions
+from harness.worker.environment import Snapshot, noise_between, verdict, versions
 from harness.worker.loop import MAX_SAMPLES, Sampling, collect, relative_half_width
 from harness.worker.pace import EVERY_NS, pace_ns
 
@@ -277,14 +278,14 @@ def test_what_is_reserved_but_not_touched_is_not_counted() -> None:
 BEFORE = Snapshot(total_s=100, busy_s=50, steal_s=1, own_s=10, throttled=3, clock_mhz=3000.0)
 
 
-def noise(**changed: float) -> Noise:
+def noise(**changed: float) -> NoiseRecord:
     """Ten seconds of CPU time later, two of them ours; ``changed`` says what else came to pass."""
     quiet = {"total_s": 110.0, "busy_s": 52.0, "own_s": 12.0}
-    return Noise.between(BEFORE, replace(BEFORE, **{**quiet, **changed}))  # type: ignore[arg-type]
+    return noise_between(BEFORE, replace(BEFORE, **{**quiet, **changed}))  # type: ignore[arg-type]
 
 
 def test_a_quiet_round_has_no_verdict() -> None:
-    assert noise().verdict() is None
+    assert verdict(noise()) is None
 
 
 def test_our_own_work_is_not_noise() -> None:
@@ -302,18 +303,18 @@ def test_our_own_work_is_not_noise() -> None:
     ],
 )
 def test_a_noisy_round_says_what_disturbed_it(changed: dict[str, float], told: str) -> None:
-    assert noise(**changed).verdict() == told
+    assert verdict(noise(**changed)) == told
 
 
 @pytest.mark.parametrize(
     "changed", [{"steal_s": 1.2}, {"busy_s": 53.0}, {"major_faults": 100}, {"clock_mhz": 2700.0}, {"preempted": 9}]
 )
 def test_a_share_at_its_limit_is_quiet(changed: dict[str, float]) -> None:
-    assert noise(**changed).verdict() is None
+    assert verdict(noise(**changed)) is None
 
 
 def test_no_time_between_is_no_noise() -> None:
-    nothing = Noise.between(BEFORE, BEFORE)
+    nothing = noise_between(BEFORE, BEFORE)
     assert (nothing.steal_share, nothing.others_share, nothing.throttled) == (0.0, 0.0, 0)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.worker.vram import Vram, VramMeter
+from harness.contracts.record import VramRecord
+from harness.worker.vram import VramMeter
 
 MIB = 2**20
 
@@ -65,19 +66,19 @@ def test_a_peak_between_two_readings_of_ours_is_kept(nvml: Nvml) -> None:
     nvml.used = iter([400 * MIB, 900 * MIB, 1900 * MIB, 700 * MIB])
     with VramMeter("cuda") as meter:
         time.sleep(0.2)  # the thread reads 50 times a second
-        assert meter.read() == Vram(1500 * MIB, None)
+        assert meter.read() == VramRecord(1500 * MIB, None)
 
 
 def test_what_was_used_before_is_not_ours(nvml: Nvml) -> None:
     nvml.used = iter([400 * MIB])
     with VramMeter("cuda") as meter:
-        assert meter.read() == Vram(0, None)
+        assert meter.read() == VramRecord(0, None)
 
 
 def test_a_process_that_was_on_the_gpu_before_makes_the_number_void(nvml: Nvml) -> None:
     nvml.processes = 1
     with VramMeter("cuda") as meter:
-        assert meter.read() == Vram(None, "another process uses this GPU")
+        assert meter.read() == VramRecord(None, "another process uses this GPU")
         assert meter.energy_j() is None
 
 
@@ -90,18 +91,18 @@ def test_the_measuring_process_itself_does_not_make_it_void(nvml: Nvml) -> None:
 def test_another_process_that_came_meanwhile_makes_it_void_as_well(nvml: Nvml) -> None:
     with VramMeter("cuda") as meter:
         nvml.processes = 2
-        assert meter.read() == Vram(None, "another process uses this GPU")
+        assert meter.read() == VramRecord(None, "another process uses this GPU")
 
 
 def test_an_nvml_that_does_not_answer_is_told(nvml: Nvml) -> None:
     nvml.init_error = "Driver Not Loaded"
     with VramMeter("cuda") as meter:
-        assert meter.read() == Vram(None, "NVML does not answer: Driver Not Loaded")
+        assert meter.read() == VramRecord(None, "NVML does not answer: Driver Not Loaded")
 
 
 def test_a_cpu_has_no_device_memory() -> None:
     with VramMeter("cpu") as meter:
-        assert meter.read() == Vram(None, "measured on a CPU")
+        assert meter.read() == VramRecord(None, "measured on a CPU")
         assert meter.energy_j() is None
 
 

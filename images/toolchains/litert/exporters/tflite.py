@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form, Use
 from harness.toolchain.checkpoint import image_shape, load_model
-from harness.toolchain.parity import Array, require_close, sample_inputs, source_logits
+from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
     name="tflite",

@@ -10,10 +10,11 @@ from typing import Any
 
 from ggml import WEIGHTS
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.parity import Array, require_close, sample_inputs, source_logits
+from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
     name="gguf",

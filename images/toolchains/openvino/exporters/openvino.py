@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
 from harness.toolchain.checkpoint import load_model
-from harness.toolchain.parity import TOLERANCE, Array, require_close, sample_inputs, source_logits
+from harness.toolchain.parity import TOLERANCE, require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
     name="openvino",

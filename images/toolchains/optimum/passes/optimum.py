@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
 from harness.toolchain.onnx_files import GRAPH, Session, save
-from harness.toolchain.parity import Array, require_close
+from harness.toolchain.parity import require_close
 
 CARD = PassCard(
     name="optimum",

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
 from harness.toolchain.checkpoint import load_model
 from harness.toolchain.data import calibration_rows
 from harness.toolchain.onnx_files import GRAPH, Session, size, written
-from harness.toolchain.parity import Array, sample_inputs, source_logits
+from harness.toolchain.parity import sample_inputs, source_logits
 
 CARD = PassCard(
     name="qat",
