@@ -28,20 +28,20 @@ class Adapter(Protocol):
     What goes in, by modality (integers are int64):
 
     =========  =========================================================================================================
-    ``text``   ``input_ids`` [batch, tokens]; of one forward pass also ``attention_mask`` and ``token_type_ids``, alike
+    ``text``   ``input_ids`` [batch, tokens]; for ``forward`` also ``attention_mask`` and ``token_type_ids``, same shape
     ``image``  ``pixel_values`` float32 [batch, channels, height, width]
     ``audio``  ``input_features`` float32 [batch, bins, frames], or ``input_values`` float32 [batch, samples]
     =========  =========================================================================================================
 
     By call: ``forward`` needs ``run`` alone, ``generate`` a :class:`GenerativeAdapter`, ``encode_decode`` an
-    :class:`EncoderDecoderAdapter`. Inputs that a model has no use for are left out by the adapter.
+    :class:`EncoderDecoderAdapter`. The adapter leaves out inputs that its model does not take.
     """
 
     def __init__(self, device: str, threads: int, mode: str) -> None:
         """Import the runtime and set its threads; load nothing. What is resident now is the runtime's floor.
 
-        ``mode`` is that of the card under which the runtime was asked for. Here, in ``load`` and in ``run``,
-        :class:`Unsupported` may be raised.
+        ``mode`` is that of the card under which the runtime was asked for. This method, ``load`` and ``run`` may raise
+        :class:`Unsupported`.
         """
 
     def load(self, artifact: Path, manifest: Manifest) -> None:
@@ -50,8 +50,8 @@ class Adapter(Protocol):
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """One pass: every output of the model by its name, ready to read; floats as float32.
 
-        ``logits`` are [batch, tokens, vocabulary] of a model that generates, else what its head gives: [batch, tokens, labels],
-        [batch, classes]. Other models name other outputs, several perhaps, such as ``logits`` and ``pred_boxes``.
+        ``logits`` are [batch, tokens, vocabulary] for a model that generates, otherwise what its head gives:
+        [batch, tokens, labels] or [batch, classes]. A model may have other outputs, such as ``logits`` and ``pred_boxes``.
         """
 
     def precision(self) -> str:

@@ -9,8 +9,8 @@ its ``exporters/<name>.py`` holds a ``CARD`` of type :class:`harness.contracts.c
 
     def export(source: Artifact, out: Path, context: Context) -> Made: ...
 
-Both write every file of the new artifact into ``out`` (which exists and is empty) but ``manifest.json``, which the
-runner writes: it takes format and precision from the card, appends a pass to the list, and carries the provenance
+Both write every file of the new artifact into ``out`` (which exists and is empty), except ``manifest.json``. The runner
+writes that one: it takes format and precision from the card, appends a pass to the list, and carries the provenance
 over. ``source`` is read-only. ``parameters`` are validated against the card and complete, defaults included. Random
 generators are seeded and thread counts are set before the call. Raise :class:`ConversionError` where the artifact
 cannot be made for a reason that the reader of the report should see; any other exception also ends as
@@ -133,7 +133,7 @@ class Context:
     """What a pass, an exporter or a training run may know of its surroundings.
 
     Passes and exporters go by ``use``, ``auto_class`` and ``recipe`` (zeros where a pass needs no training data); ``task`` is
-    for ``harness.toolchain``, which reads the prepared data of it.
+    for ``harness.toolchain``, which reads the task's prepared data.
     """
 
     seed: int

@@ -167,11 +167,9 @@ class RuntimeCard:
     variant: str = ""
     calls: tuple[str, ...] = ()
     modalities: tuple[str, ...] = ()
-    distributions: tuple[str, ...] = ()  # PyPI names whose versions belong into the record
-    cpu_only: tuple[Form, ...] = ()  # of those it loads, what it cannot run on any other device
-    cpu_features: tuple[
-        str, ...
-    ] = ()  # instruction sets that its kernels have code for, as machine.FEATURES names them
+    distributions: tuple[str, ...] = ()  # PyPI names whose versions belong in the record
+    cpu_only: tuple[Form, ...] = ()  # forms that it loads, but runs on the CPU only
+    cpu_features: tuple[str, ...] = ()  # instruction sets that its kernels use, as machine.FEATURES names them
 
     def loads_on(self, device: str) -> tuple[Form, ...]:
         """The forms that the runtime can run on a device."""
@@ -179,5 +177,5 @@ class RuntimeCard:
 
 
 def serves(card: PassCard | ExporterCard | RuntimeCard, use: Use) -> bool:
-    """Whether a card serves models that are used so."""
+    """Whether a card serves models with this use."""
     return (not card.calls or use.call in card.calls) and (not card.modalities or use.modality in card.modalities)

@@ -59,7 +59,7 @@ class Machine:
 
     @property
     def gpu_identity(self) -> str:
-        """What an artifact that was made on this machine's GPUs belongs to, besides their drivers."""
+        """The GPUs, with their drivers, that an artifact belongs to when it was made on this machine's GPUs."""
         return "; ".join(f"{gpu.name} {gpu.uuid} {gpu.driver}" for gpu in self.gpus)
 
 

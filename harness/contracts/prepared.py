@@ -1,7 +1,7 @@
 """Prepared data: what a prepare step writes and what measuring, scoring and training read.
 
-A folder with flat arrays in ``data.npz`` and all else in ``data.json``. Of a workload every array is [batches, *shape]; of
-examples to score or to train on, the task's ``score.py`` knows the arrays.
+A folder holds flat arrays in ``data.npz`` and the rest in ``data.json``. In a workload, every array is [batches, *shape].
+The arrays of examples to score or to train on are up to the task: its ``score.py`` reads them.
 """
 
 from __future__ import annotations

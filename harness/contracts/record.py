@@ -15,7 +15,7 @@ VERSION = 1  #: a reader refuses another
 
 @dataclass(frozen=True)
 class LatencyRecord:
-    """What the timed loop saw, in order: of the calls after the warm-up the first, and from there every ``every``-th."""
+    """What the timed loop saw, in order: the first call after the warm-up, and from there every ``every``-th."""
 
     nanoseconds: list[int]
     every: int

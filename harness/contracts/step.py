@@ -14,8 +14,7 @@ VERSION = 1  #: of both files; a reader refuses another
 #: What a step may say of its own end. ``ok`` needs an output; all others need a reason.
 OUTCOMES = ("ok", "unsupported", "convert-failed", "oom-host", "oom-gpu", "crashed")
 
-
-#: Lines that the worker prints while it runs a step, for who reads counters from outside.
+#: Lines that the worker prints while it measures. Engines read energy counters between them.
 STEADY_BEGINS, STEADY_ENDS = "steady state begins", "steady state ends"
 
 #: What libraries read when they are imported: OpenMP, Intel's and OpenBLAS's matrix products, Rust's Rayon (tokenizers).

@@ -146,7 +146,7 @@ class Preparation(Protocol):
     """
 
     def prepare_evaluation(self, rows: Sequence[Row], model: Path, out: Path) -> None:
-        """Write rows with what is wanted of the model, ready for it: what ``score.py`` reads."""
+        """Write the rows as model inputs with the wanted answers; ``score.py`` reads them."""
 
     def prepare_workload(self, rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:
         """Write inputs made of real rows in exactly the workload's shape, each array [batches, *shape]."""
@@ -156,7 +156,7 @@ class Scoring(Protocol):
     """What ``score.py`` holds. ``data`` is what ``prepare_evaluation`` wrote.
 
     It may also hold ``OUTPUTS``, the names of the outputs that it reads, ``("logits",)`` where it does not. The first is what
-    cells are compared by: its last axis are classes, of which the largest is the answer.
+    cells are compared by: its last axis holds the classes, and the largest value is the answer.
     """
 
     METRICS: Mapping[str, MetricFunction]  # by the names of the card's metrics

@@ -1,8 +1,8 @@
 """Data sets in files: one reader for each format, named as the files' suffix is.
 
-``<format>.py`` holds ``read(file)``: the rows of a file, each with its place, such as ``evaluate.csv, line 3``, to begin a
-message with; what readers share has a leading underscore. Readers are found over ``__path__``, to which a plug-in appends its
-own folder. They know nothing of tasks: which columns a row needs is handed in.
+``<format>.py`` holds ``read(file)``: the rows of a file, each with its place, such as ``evaluate.csv, line 3``. Messages begin
+with the place. Modules that readers share have a leading underscore. Readers are found over ``__path__``, to which a plug-in
+appends its own folder. Readers know nothing of tasks: the caller says which columns a row needs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read(file: Path) -> Iterator[Placed]:
 
 
 def with_columns(rows: Iterable[Placed], columns: Sequence[Column]) -> Iterator[Placed]:
-    """The rows, each of which has every column that is not optional. Raises ConversionError with the first that has not."""
+    """The rows, where each has every column that is not optional. Raises ConversionError with the first that lacks one."""
     for place, row in rows:
         for column in columns:
             if not column.optional and column.name not in row:

@@ -14,7 +14,7 @@ from harness.tasks._bootstrap import Floats, ratio
 
 @dataclass(frozen=True)
 class Counts:
-    """Of each resample, by class [resamples, classes]: examples that are right, that were predicted, that are in the data."""
+    """Examples of each class in each resample [resamples, classes]: right ones, predicted ones, and those in the data."""
 
     right: Floats
     predicted: Floats

@@ -10,7 +10,7 @@ from typing import Any
 from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
 
 WEIGHTS = "model.safetensors"
-INDEX = ".safetensors.index.json"  # what a checkpoint of several files ends the name of their table of contents with
+INDEX = ".safetensors.index.json"  # the end of the name of the index of a checkpoint in several files
 
 
 def load_model(path: Path, auto_class: str) -> Any:
@@ -32,7 +32,7 @@ def empty_model(path: Path, auto_class: str) -> Any:
 
 
 def copy_companions(source: Artifact, out: Path) -> None:
-    """Copy what belongs to a checkpoint but its weights: configuration, tokenizer, templates."""
+    """Copy the files of a checkpoint except its weights: configuration, tokenizer, templates."""
     for file in source.path.iterdir():
         if file.is_file() and not file.name.endswith((".safetensors", INDEX)) and file.name != MANIFEST:
             shutil.copyfile(file, out / file.name)

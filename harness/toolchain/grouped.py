@@ -1,7 +1,7 @@
 """4-bit weights in groups, ``hf/int4``: one layout for every pass that makes them and every exporter that reads them.
 
 The layout is that of GPTQ checkpoints without reordering (``desc_act`` false, ``checkpoint_format`` gptq_v2), so that other
-libraries read the files too. Of a linear layer [out, in] whose ``g`` neighbours along ``in`` form a group:
+libraries read the files too. A linear layer [out, in] has groups of ``g`` neighbours along ``in`` and is stored as:
 
 ===========  =========  ================  ==============================================================
 ``qweight``  int32      [in / 8, out]     eight codes 0..15 of one column, the first in the lowest bits
@@ -91,7 +91,7 @@ def _unpack(words: Any) -> Any:
 
 
 def linear_layers(source: Artifact, auto_class: str, stored: Collection[str], group: int) -> list[str]:
-    """The linear layers that have a weight of their own in the file, which a head tied to the embedding has not.
+    """The linear layers whose weight is in the file. A head that is tied to the embedding has none.
 
     Raises ConversionError where there is none, or one does not divide into groups.
     """

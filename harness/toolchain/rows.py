@@ -14,11 +14,11 @@ _OWN = "path:"
 
 
 def placed_rows(dataset: str, split: str, inputs: Mapping[str, Path], columns: Sequence[Column] = ()) -> list[Placed]:
-    """The rows of ``train`` or ``evaluate``, each with its place; of the step's ``inputs`` the fetched ones are ``data-NAME``.
+    """The rows of ``train`` or ``evaluate``, each with its place. The inputs named ``data-NAME`` are the fetched folders.
 
-    A data set written ``path:...`` is one folder with ``train`` and ``evaluate`` files, or one file, to evaluate on, each in a
-    format that ``harness/datasets`` has a reader for. Raises ConversionError where there are no such files, or no rows, or one
-    lacks one of the ``columns``.
+    A data set written ``path:...`` is a folder with ``train`` and ``evaluate`` files, or one file to evaluate on.
+    ``harness/datasets`` has the readers. Raises ConversionError where the files or the rows are missing, or a row lacks one of
+    the ``columns``.
     """
     folders = named(inputs, "data-")
     if dataset.startswith(_OWN):

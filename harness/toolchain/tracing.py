@@ -51,9 +51,9 @@ def logits_module(model: Any, names: list[str]) -> Any:
 
 
 def open_dimensions(tensors: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
-    """The dimensions that torch.export leaves open: of token ids batch and length, of pixels batch, height and width.
+    """The dimensions that torch.export leaves open: batch and length of token ids; batch, height and width of pixels.
 
-    DYNAMIC fails where the model fixes a dimension; height and width are AUTO, for vision transformers fix them rightly.
+    DYNAMIC fails where the model fixes a dimension. Height and width are AUTO, because vision transformers fix them.
     """
     from torch.export import Dim
 

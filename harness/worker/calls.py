@@ -1,9 +1,9 @@
-"""How each call is timed; the artifact's manifest says which one its model is for.
+"""How each call is timed. The manifest of an artifact names the call.
 
-A sample of ``forward`` is one run. A sample of the others is a whole request, whose parts are timed as well: for
-``generate`` a prefill and one decode per given token, for ``encode_decode`` the encoder before them. Inputs are those that
-the task prepared: ``continuation_ids`` [batch, tokens] are fed one by one, and of ``encode_decode`` the decoder begins with
-``decoder_input_ids`` [batch, tokens]; all else goes into the encoder.
+A sample of ``forward`` is one run. A sample of the other calls is a whole request, whose parts are timed as well: a prefill
+and one decode per given token for ``generate``, and the encoder before them for ``encode_decode``. The task prepares inputs.
+``continuation_ids`` [batch, tokens] are fed one by one. For ``encode_decode``, ``decoder_input_ids`` [batch, tokens] are the
+decoder's first tokens, and all other inputs go into the encoder.
 """
 
 from __future__ import annotations

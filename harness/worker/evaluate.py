@@ -31,8 +31,8 @@ def run(subject: Subject, inputs: Mapping[str, Path], spec: Mapping[str, Any], o
 def evaluate(subject: Subject, data: Path, watch: Reference | Deviation | None = None) -> Evaluation:
     """Run the held-out examples, one at a time and unpadded, and score them; ``watch`` sees the outputs.
 
-    What is kept of the outputs stays in memory only as long as the task needs it. Raises Unsupported where the runtime
-    does not give an output that the task reads.
+    The task reduces each example's outputs at once, so that memory never holds the outputs of all. Raises Unsupported where
+    the runtime does not give an output that the task reads.
     """
     task = tasks.score(subject.manifest.task)
     names: Sequence[str] = getattr(task, "OUTPUTS", OUTPUTS)

@@ -40,7 +40,7 @@ class Sampling:
 
 @dataclass
 class Samples:
-    """What the loop saw, in order: of the calls after the warm-up the first, and from there every ``every``-th."""
+    """What the loop saw, in order: the first call after the warm-up, and from there every ``every``-th."""
 
     nanoseconds: list[int] = field(default_factory=list)
     every: int = 1

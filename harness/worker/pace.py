@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-#: At most so often, so that the loop takes about one fiftieth of the time between the first and the last sample.
+#: The shortest time between two looks: they take about one fiftieth of the time between the first and the last sample.
 EVERY_NS = 5_000_000
 
 _STEPS = 1_000  # about 0.1 ms
-#: Untimed: what ran before has left caches and branch predictors cold, and how cold is a matter of the runtime.
+#: Untimed: what ran before has left caches and branch predictors cold, and how cold depends on the runtime.
 _LEAD_IN = 200
 
 

@@ -26,7 +26,7 @@ def evaluation_batches(data: Path) -> Iterator[dict[str, Array]]:
 def training_examples(data: Path) -> list[dict[str, Array]]:
     """``input_ids`` [tokens] and ``labels`` (the class's number, a scalar array) of each text.
 
-    Of pairs ``token_type_ids``, too, if the model tells texts apart by them: not every model takes them.
+    Pairs also have ``token_type_ids`` if the model tells the two texts apart by them; not every model takes them.
     """
     examples = list(_examples(data))
     paired = any(segments.any() for _, segments, _ in examples)

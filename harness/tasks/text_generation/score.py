@@ -30,7 +30,7 @@ def evaluation_batches(data: Path) -> Iterator[dict[str, Array]]:
 
 
 def training_examples(data: Path) -> list[dict[str, Array]]:
-    """``input_ids`` [up to 512] of each window; the ``labels`` are the same ids, for models shift them themselves."""
+    """``input_ids`` [up to 512] of each window; the ``labels`` are the same ids, because models shift them."""
     return [{"input_ids": window, "labels": window} for window in _windows(data)]
 
 
@@ -54,7 +54,7 @@ def score(predictions: Sequence[Array], data: Path) -> Score:
 
 
 def perplexity(sums: Floats) -> Floats:
-    """Of sums [n, 2] of negative log-likelihoods and of scored tokens."""
+    """Perplexity from sums [n, 2]: negative log-likelihoods, and scored tokens."""
     with np.errstate(over="ignore"):  # a broken model's perplexity may be infinite, and is reported so
         return np.exp(sums[:, 0] / sums[:, 1])
 

@@ -86,7 +86,7 @@ def spans(tags: Sequence[str]) -> set[Span]:
 
 
 def f1(sums: Floats) -> Floats:
-    """Of sums [n, 3] of entities that are right, that were found, that are in the data; 0 where there are none."""
+    """F1 from sums [n, 3]: entities that are right, found, and in the data. 0 where there are none."""
     right, found, wanted = sums.T
     return ratio(2 * right, found + wanted)
 

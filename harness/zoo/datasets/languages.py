@@ -1,8 +1,8 @@
-"""Which of 25 languages is a text in: the messages of Django's interface, as its translators wrote them.
+"""Texts in 25 languages: the messages of Django's interface, as its translators wrote them.
 
-One message is one text, in all languages in the same split, so what a held-out text says is not known from training either.
-What is not prose is taken out: placeholders, tags, entities. A text that two languages share is in neither. Some languages are
-near each other (Czech and Slovak, Danish and Swedish, Bulgarian, Russian and Ukrainian), and many texts have a few words only.
+One message is one text. All its translations are in the same split, so training never shows what a held-out text says.
+Placeholders, tags and entities are removed. A text that two languages share is dropped from both. Some languages are close
+(Czech and Slovak, Danish and Swedish, Bulgarian, Russian and Ukrainian), and many texts have only a few words.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LANGUAGES = (
     "bg", "ca", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "hu", "id",
     "it", "lt", "lv", "nl", "pl", "pt", "ro", "ru", "sk", "sv", "tr", "uk",
 )  # fmt: skip
-_LETTERS = 12  # a text has at least so many
+_LETTERS = 12  # the fewest of a text
 _HELD_OUT = 5  # every fifth message
 _MOST = {"train": 220, "evaluate": 40}  # texts of each language
 
