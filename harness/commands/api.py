@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from harness.commands import preview, workspace
 from harness.commands import run as running
 from harness.commands.run import Finished
 from harness.commands.workspace import Workspace
-from harness.report.history import compare as comparing
-from harness.report.history.compare import RunComparison
 from harness.runner.progress import Kind
+
+if TYPE_CHECKING:
+    from harness.report.history.compare import RunComparison
 
 
 class Options(TypedDict, total=False):
@@ -68,13 +69,15 @@ def run(
 
 
 def compare(
-    before: str | Path, after: str | Path = "reports/results.json", threshold: float = comparing.THRESHOLD
+    before: str | Path, after: str | Path = "reports/results.json", threshold: float | None = None
 ) -> RunComparison:
     """Two runs beside each other: results files, or git revisions that hold reports/results.json.
 
-    ``threshold`` is the relative change that counts. Raises UsageError where there are no such results.
+    ``threshold`` is the relative change that counts, 5 % where it is None. Raises UsageError where there are no such results.
     """
-    return comparing.compare(comparing.load(str(before)), comparing.load(str(after)), threshold)
+    from harness.report.history.compare import THRESHOLD, compare, load  # a run with nothing to do draws no report
+
+    return compare(load(str(before)), load(str(after)), THRESHOLD if threshold is None else threshold)
 
 
 def _words(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -19,6 +19,10 @@ T = TypeVar("T")
 
 MAX_BYTES = 64 * 2**20  #: of a file that holds one value; a record with all its samples is below 1 MB
 MAX_DEPTH = 32
+_NUMBERS: dict[Any, set[type]] = {
+    int: {int},
+    float: {int, float},
+}  # what JSON holds for a number of each type; a bool is none
 
 
 class Damaged(ValueError):
@@ -119,8 +123,8 @@ def _read_sequence(origin: Any, arguments: tuple[Any, ...], data: Any, where: st
     if origin is tuple and arguments[-1] is not Ellipsis:
         _require(len(data) == len(arguments), f"{len(arguments)} values", data, where)
         pairs = list(zip(arguments, data, strict=True))
-    elif arguments[0] is int and all(type(each) is int for each in data):  # thousands of samples: no call for each
-        return origin(data)
+    elif (numbers := _NUMBERS.get(arguments[0])) and numbers.issuperset(map(type, data)):  # samples: no call for each
+        return origin(map(arguments[0], data))
     else:
         pairs = [(arguments[0], each) for each in data]
     return origin(_read(wanted, each, f"{where}[{i}]", depth + 1) for i, (wanted, each) in enumerate(pairs))
