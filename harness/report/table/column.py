@@ -45,14 +45,10 @@ class TableColumn:
     before: Callable[[Cell], Word | None] = _none  # a word before the number, such as its metric
     text: Callable[[Row, Voice], str] | None = None  # for people, on one line, where it is not the value alone
     reason: Callable[[Cell], str | Message | None] = _none
-    device: Literal["cpu", "gpu"] | None = (
-        None  # which cells can have a value; the others have it in a row of their own
-    )
+    device: Literal["cpu", "gpu"] | None = None  # whose cells have a value here; the others have it in their own rows
     against: Against | None = None
     about: Words = field(default_factory=lambda: _NOTHING)  # what its question mark on the page tells
-    section: str = (
-        "missing"  # of the notes on the method, where the question mark leads: the part of an id behind ``m-``
-    )
+    section: str = "missing"  # of the notes on the method: where the question mark leads, ``m-`` and this
     data: tuple[str, ...] = ()
     more: Mapping[str, Callable[[Row], Any]] = field(default_factory=lambda: _NOTHING)
     page: bool = True  # whether the table of the page can show it
@@ -62,9 +58,7 @@ class TableColumn:
     course_unit: bool = False  # whether README.md writes the unit behind each number
     to_the_right: bool = True
     descending: bool = False  # whether the first click sorts from high to low
-    struck: bool = (
-        False  # whether it is marked where the outputs left the reference, for it is not worth comparing then
-    )
+    struck: bool = False  # whether it is marked where the outputs left the reference: comparing it means nothing then
 
     @property
     def heading(self) -> Word:

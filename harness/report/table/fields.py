@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Any
 
 from harness.report.table.model import Row
 
-Fields = Mapping[str, Callable[["Row"], Any]]
+Fields = Mapping[str, Callable[[Row], Any]]
 
 
 def _of(path: str) -> Callable[[Row], Any]:
@@ -17,7 +16,7 @@ def _of(path: str) -> Callable[[Row], Any]:
     def value(row: Row) -> Any:
         found: Any = row
         for name in path.split("."):
-            found = None if found is None else attrgetter(name)(found)
+            found = None if found is None else getattr(found, name)
         return found
 
     return value
