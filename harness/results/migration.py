@@ -77,6 +77,6 @@ def _cell(cell: dict[str, Any], machine: str) -> dict[str, Any]:
 
 
 def gpu(text: str) -> dict[str, Any]:
-    """The fields of ``Gpu`` from a line that ``nvidia-smi`` told: name, memory in MiB, driver; else the line as its name."""
+    """The fields of ``RunGpu`` from a line that ``nvidia-smi`` told: name, memory in MiB, driver; else the line as its name."""
     told = re.fullmatch(r"(.+), (\d+) MiB, (\S+)", text)
     return {"name": told[1], "memory_bytes": int(told[2]) << 20, "driver": told[3]} if told else {"name": text}
