@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 PACKAGE = Path(__file__).resolve().parent.parent
 NAME = PACKAGE.name
@@ -63,18 +64,23 @@ class Closure:
         return Closure({path.relative_to(folder).as_posix(): path for path in files}).hash == self.hash
 
 
+#: Where the modules of each package of OPEN lie.
+_Folders: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+
+
 @dataclass(frozen=True)
 class _Finder:
     """Finds our own modules by name, and those of one image, which are imported by their bare names."""
 
     image: Path | None
+    folders: _Folders
     files: dict[str, Path] = field(default_factory=dict)
     ours: dict[str, bool] = field(default_factory=dict)  # every name that was looked for: many files import the same
 
     def add(self, name: str) -> bool:
         """Add a module with the packages around it and all that they import; False where it is not one of ours."""
         if name not in self.ours:
-            found = _in_package(name) if name.split(".")[0] == NAME else self._in_image(name)
+            found = _in_package(name, self.folders) if name.split(".")[0] == NAME else self._in_image(name)
             self.ours[name] = bool(found)
             for place, file in found.items():
                 self.add_file(place, file)
@@ -102,7 +108,7 @@ class _Finder:
 
 def closure(modules: Iterable[str] = (), files: Iterable[Path] = (), image: Path | None = None) -> Closure:
     """What these modules of ours, and these files of an image's folder, import. Raises ModuleNotFoundError."""
-    finder = _Finder(image)
+    finder = _Finder(image, tuple((name, tuple(importlib.import_module(name).__path__)) for name in OPEN))
     for name in modules:
         if not finder.add(name):
             raise ModuleNotFoundError(f"no module {name!r} below {PACKAGE}", name=name)
@@ -112,7 +118,8 @@ def closure(modules: Iterable[str] = (), files: Iterable[Path] = (), image: Path
     return Closure(dict(sorted(finder.files.items())))
 
 
-def _in_package(name: str) -> dict[str, Path]:
+@cache  # closures share most of their modules; the folders of plug-ins may come later
+def _in_package(name: str, open_: _Folders) -> Mapping[str, Path]:
     """The files of a module and of the packages around it, by place; empty where there is no such module."""
     parts, folders = name.split("."), [PACKAGE]
     found = {f"{NAME}/__init__.py": PACKAGE / "__init__.py"}
@@ -123,16 +130,12 @@ def _in_package(name: str) -> dict[str, Path]:
                 return found | {f"{place}.py": module} if depth == len(parts) else {}
             if (package := folder / part / "__init__.py").is_file():
                 found[f"{place}/__init__.py"] = package
-                folders = _folders(".".join(parts[:depth]), package.parent)
+                joined = dict(open_).get(".".join(parts[:depth]))
+                folders = [Path(path) for path in joined] if joined else [package.parent]
                 break
         else:
             return {}
     return found
-
-
-def _folders(name: str, folder: Path) -> list[Path]:
-    """Where the modules of a package lie."""
-    return [Path(path) for path in importlib.import_module(name).__path__] if name in OPEN else [folder]
 
 
 def _imports(file: Path) -> list[tuple[str, str | None]]:
@@ -147,6 +150,7 @@ def _imports_of(file: Path, modified_ns: int, size: int) -> list[tuple[str, str 
 
 
 def _walk(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """Imports are statements, so that expressions, which most of a tree is made of, are not looked at."""
     pending = [tree]
     while pending:
         match node := pending.pop():
@@ -158,8 +162,13 @@ def _walk(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
                 yield from ((node.module or "", name.name) for name in node.names)
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 pending.extend(node.orelse)
-            case _:
-                pending.extend(ast.iter_child_nodes(node))
+            case ast.stmt() | ast.Module() | ast.ExceptHandler() | ast.match_case():
+                for block in _BLOCKS:
+                    pending.extend(getattr(node, block, ()))
+
+
+#: The fields of a statement that hold statements, or the branches that do.
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def _content_hash(file: Path) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness import __version__, tasks
 from harness.catalog import Catalog, places
-from harness.collect import fidelity, numbers, zstd
+from harness.collect import derived, fidelity, numbers, zstd
 from harness.contracts import machine
 from harness.contracts.cards import TOLERANCES
 from harness.contracts.files import hash_of
@@ -43,6 +43,16 @@ from harness.results import (
 from harness.runner import rounds, selftest
 from harness.runner.stages import Failure
 from harness.runner.store import Entry, Store
+
+
+Interval: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The value in ``changes.json``, beside an evaluation: the interval of each metric's change, by its name."""
+
+    intervals: Mapping[str, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -230,8 +240,28 @@ class Collector:
             return {"quality_reason": "not evaluated"}
         if planned.evaluation == planned.reference:
             reference = None
-        main, *more = (_score(planned.task, record, reference, number) for number in range(len(record.metrics)))
+        changes = self._changes(planned) if reference else {}
+        main, *more = (_score(planned.task, record, reference, number, changes) for number in range(len(record.metrics)))
         return {"quality": main, "more_quality": more}
+
+    def _changes(self, planned: PlannedCell) -> Mapping[str, Interval | None]:
+        """The 95 % interval of each metric's change against the reference: a bootstrap that is computed once.
+
+        The code that computes it is part of the key of an evaluation.
+        """
+        ours, theirs = (self.store.find(key) if key else None for key in (planned.evaluation, planned.reference))
+        assert ours
+        assert theirs
+        source = " ".join(hash_of(entry.files) for entry in (ours, theirs))
+
+        def compute() -> Changes:
+            found, other = ours.record.evaluation, theirs.record.evaluation
+            assert found
+            assert other
+            names = [metric.name for metric in found.metrics]
+            return Changes({n: tasks.change_interval(planned.task, n, found.tallies, other.tallies) for n in names})
+
+        return derived.once(ours, "changes.json", Changes, source, compute).intervals
 
     def _fidelity(self, planned: PlannedCell) -> dict[str, Any]:
         """The cell's fields on fidelity."""
@@ -271,8 +301,10 @@ class Collector:
         )
 
 
-def _score(task: str, ours: Evaluation, theirs: Evaluation | None, number: int) -> Quality:
-    """One metric of an evaluation, and its change against the reference's."""
+def _score(
+    task: str, ours: Evaluation, theirs: Evaluation | None, number: int, changes: Mapping[str, Interval | None]
+) -> Quality:
+    """One metric of an evaluation, and its change against the reference's with its interval."""
     found, metric = ours.metrics[number], tasks.card(task).metric(ours.metrics[number].name)
     score = Quality(
         metric=found.name,
@@ -283,9 +315,8 @@ def _score(task: str, ours: Evaluation, theirs: Evaluation | None, number: int) 
     )
     if theirs is None:
         return score
-    interval = tasks.change_interval(task, found.name, ours.tallies, theirs.tallies)
     change = found.value - theirs.metrics[number].value
-    return score.model_copy(update={"change": change, "change_interval": interval})
+    return score.model_copy(update={"change": change, "change_interval": changes[found.name]})
 
 
 def _group(planned: PlannedCell) -> tuple[Any, ...]:

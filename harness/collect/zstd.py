@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.contracts import values
-from harness.contracts.files import write_json
+from harness.collect import derived
 from harness.runner.store import Entry
 
 LEVEL = 3  # zstd's own default
@@ -16,28 +15,18 @@ LEVEL = 3  # zstd's own default
 
 @dataclass(frozen=True)
 class Compressed:
-    """The content of ``zstd.json``."""
+    """The value in ``zstd.json``."""
 
-    level: int
     bytes: int
-    artifact: str  # hash of what was compressed
 
 
 def zstd_bytes(entry: Entry, artifact: str) -> int:
-    """Bytes of an artifact's weight files after ``zstd -3``, one by one; computed once, then kept beside its receipt.
+    """Bytes of an artifact's weight files after ``zstd -3``, one by one; ``artifact`` is the hash of the artifact."""
 
-    ``artifact`` is the hash of the artifact; what was kept of another, or is damaged, is computed again.
-    """
-    kept = entry.path / "zstd.json"
-    try:
-        found = values.read(Compressed, kept)
-        if (found.level, found.artifact) == (LEVEL, artifact):
-            return found.bytes
-    except values.Damaged:
-        pass
-    total = sum(_compressed(entry, name) for name in entry.manifest.weights)
-    write_json(kept, values.dump(Compressed(LEVEL, total, artifact)))
-    return total
+    def compress() -> Compressed:
+        return Compressed(sum(_compressed(entry, name) for name in entry.manifest.weights))
+
+    return derived.once(entry, "zstd.json", Compressed, f"zstd -{LEVEL} {artifact}", compress).bytes
 
 
 def _compressed(entry: Entry, name: str) -> int:

@@ -83,8 +83,6 @@ def _publish(
     workspace: Workspace, pass_: Run, before: results.Results | None, shown: progress.Progress
 ) -> results.Results:
     """Collect the rows and draw the report, unless it is drawn already."""
-    from harness import report
-
     made = _collect(workspace, pass_)
     if before is not None:
         made = keep.keep(made, before)
@@ -94,6 +92,8 @@ def _publish(
     if not pass_.ran and before == made and page.exists():
         shown.say(f"nothing to do: all {len(workspace.plan.wanted)} cells are measured, {page} is up to date")
         return made
+    from harness import report  # a fifth of a second that a run with nothing to do does not spend
+
     report.render(made, workspace.out)
     if not pass_.ran:
         shown.say("nothing to measure: the report is drawn again")
