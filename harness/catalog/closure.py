@@ -73,6 +73,7 @@ class _Finder:
     """Finds our own modules by name, and those of one image, which are imported by their bare names."""
 
     image: Path | None
+    names: frozenset[str]  # in the folder of the image, without their suffixes
     folders: _Folders
     files: dict[str, Path] = field(default_factory=dict)
     ours: dict[str, bool] = field(default_factory=dict)  # every name that was looked for: many files import the same
@@ -97,7 +98,7 @@ class _Finder:
                 self.add(module)
 
     def _in_image(self, name: str) -> dict[str, Path]:
-        if self.image is None:
+        if self.image is None or name.split(".")[0] not in self.names:
             return {}
         path = self.image.joinpath(*name.split("."))
         for file in (path.with_suffix(".py"), path / "__init__.py"):
@@ -108,7 +109,8 @@ class _Finder:
 
 def closure(modules: Iterable[str] = (), files: Iterable[Path] = (), image: Path | None = None) -> Closure:
     """What these modules of ours, and these files of an image's folder, import. Raises ModuleNotFoundError."""
-    finder = _Finder(image, tuple((name, tuple(importlib.import_module(name).__path__)) for name in OPEN))
+    names = frozenset(path.stem for path in image.iterdir()) if image else frozenset()
+    finder = _Finder(image, names, tuple((name, tuple(importlib.import_module(name).__path__)) for name in OPEN))
     for name in modules:
         if not finder.add(name):
             raise ModuleNotFoundError(f"no module {name!r} below {PACKAGE}", name=name)

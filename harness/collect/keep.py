@@ -6,7 +6,8 @@ they were: the same name for other passes is another row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ def lost(before: Results, matrix: str, ids: Collection[str], picked: Collection[
     ``matrix`` is the text of the matrix file, ``ids`` are all its cells and ``picked`` those that will be measured and replace
     what was there.
     """
-    then, now = _Matrix(before.matrix), _Matrix(matrix)
+    then, now = _matrix(before.matrix), _matrix(matrix)
     measured = [cell for cell in before.cells if cell.latency_ms is not None]
     gone = [cell for cell in measured if cell.id not in ids or not _same(cell, then, now)]
     return [cell.id for cell in gone if cell.id not in picked]
@@ -33,7 +34,7 @@ def keep(made: Results, before: Results) -> Results:
 
     A kept row says so among its caveats, with when and where it was measured. The harness's own cost is kept on one machine.
     """
-    then, now = _Matrix(before.matrix), _Matrix(made.matrix)
+    then, now = _matrix(before.matrix), _matrix(made.matrix)
     old = {cell.id: cell for cell in before.cells if _same(cell, then, now)}
     cells = [
         _marked(old[cell.id], before) if cell.id in old and _worth(old[cell.id]) > _worth(cell) else cell
@@ -72,6 +73,11 @@ def _same(cell: Cell, then: _Matrix, now: _Matrix) -> bool:
     return pairs[0] == pairs[1]
 
 
+@lru_cache(maxsize=2)  # asked for before a run and after it, and the text is mostly the same
+def _matrix(text: str) -> _Matrix:
+    return _Matrix(text)
+
+
 class _Matrix:
     """The entries of a matrix file by name, as they are written. A text that is none has no entries."""
 
@@ -80,20 +86,24 @@ class _Matrix:
             data = yaml.safe_load(text)
         except yaml.YAMLError:
             data = None
-        self._data: Mapping[str, Any] = data if isinstance(data, dict) else {}
+        self._entries = {axis: _by_name(data, axis) for axis in ("models", "methods")}
 
     def model(self, name: str) -> Any:
         """A model, without the workloads: they are in a row's id."""
-        entry = self._named("models", name)
+        entry = self._entries["models"].get(name)
         return {key: value for key, value in entry.items() if key != "workloads"} if isinstance(entry, dict) else entry
 
     def method(self, name: str) -> Any:
         """A method."""
-        return self._named("methods", name)
+        return self._entries["methods"].get(name)
 
-    def _named(self, axis: str, name: str) -> Any:
-        entries = self._data.get(axis)
-        for entry in entries if isinstance(entries, list) else ():
-            if entry == name or (isinstance(entry, dict) and entry.get("name") == name):
-                return entry
-        return None
+
+def _by_name(data: Any, axis: str) -> dict[str, Any]:
+    """The entries of an axis by name; where two have the same, the first."""
+    entries = data.get(axis) if isinstance(data, dict) else None
+    found: dict[str, Any] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        name = entry.get("name") if isinstance(entry, dict) else entry
+        if isinstance(name, str):
+            found.setdefault(name, entry)
+    return found

@@ -44,7 +44,6 @@ from harness.runner import rounds, selftest
 from harness.runner.stages import Failure
 from harness.runner.store import Entry, Store
 
-
 Interval: TypeAlias = tuple[float, float]
 
 
@@ -241,7 +240,9 @@ class Collector:
         if planned.evaluation == planned.reference:
             reference = None
         changes = self._changes(planned) if reference else {}
-        main, *more = (_score(planned.task, record, reference, number, changes) for number in range(len(record.metrics)))
+        main, *more = (
+            _score(planned.task, record, reference, number, changes) for number in range(len(record.metrics))
+        )
         return {"quality": main, "more_quality": more}
 
     def _changes(self, planned: PlannedCell) -> Mapping[str, Interval | None]:

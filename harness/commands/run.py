@@ -19,7 +19,7 @@ from harness.matrix.plan import Plan
 from harness.runner import estimate, progress
 from harness.runner.interrupt import Interrupted, Interrupts
 from harness.runner.search import Passes, describe, search
-from harness.runner.stages import Run, missing_steps
+from harness.runner.stages import Run
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,8 @@ def _summary(made: results.Results, out: Path) -> str:
 
 
 def _require_space(workspace: Workspace, pass_: Run) -> None:
-    missing = missing_steps(pass_.plan, workspace.store)
-    images = [workspace.catalog.images[name] for name in workspace.plan.images(step.key for step in missing)]
-    wanted = estimate.disk_mb(missing) + sum(
+    images = [workspace.catalog.images[name] for name in workspace.plan.images(step.key for step in pass_.missing)]
+    wanted = estimate.disk_mb(pass_.missing) + sum(
         image.disk_mb for image in images if missing_somewhere(workspace.engine, image)
     )
     free = shutil.disk_usage(workspace.store.root).free // 10**6

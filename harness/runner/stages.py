@@ -90,15 +90,20 @@ class Run:
         """How many steps were run."""
         return self._maker.made
 
-    def execute(self) -> None:
-        """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
+    @cached_property
+    def missing(self) -> list[Step]:
+        """The steps that have to run when the run begins."""
         for planned in self.plan.cells:
             for key in planned.leaves:
-                self.store.output(key)  # a damaged record is thrown away, so that it is missing
+                self.store.output(key)  # a damaged record is set aside, so that it is missing
+        return missing_steps(self.plan, self.store)
+
+    def execute(self) -> None:
+        """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
         used = [key for planned in self.plan.wanted for key in (*planned.leaves, *planned.extra)]
         for key in self.plan.upstream([*used, *self.plan.overhead]):
             self.store.touch(key)  # so that `clean --older-than` leaves it
-        missing = missing_steps(self.plan, self.store)
+        missing = self.missing
         if not missing:
             return
         self._history = Durations.of(self.store)
