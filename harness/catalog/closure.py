@@ -64,7 +64,7 @@ class Closure:
         return Closure({path.relative_to(folder).as_posix(): path for path in files}).hash == self.hash
 
 
-#: Where the modules of each package of OPEN lie.
+#: Where the modules of our package lie, and of those that plug-ins may add to, now.
 _Folders: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -110,7 +110,7 @@ class _Finder:
 def closure(modules: Iterable[str] = (), files: Iterable[Path] = (), image: Path | None = None) -> Closure:
     """What these modules of ours, and these files of an image's folder, import. Raises ModuleNotFoundError."""
     names = frozenset(path.stem for path in image.iterdir()) if image else frozenset()
-    finder = _Finder(image, names, tuple((name, tuple(importlib.import_module(name).__path__)) for name in OPEN))
+    finder = _Finder(image, names, _folders())
     for name in modules:
         if not finder.add(name):
             raise ModuleNotFoundError(f"no module {name!r} below {PACKAGE}", name=name)
@@ -120,11 +120,16 @@ def closure(modules: Iterable[str] = (), files: Iterable[Path] = (), image: Path
     return Closure(dict(sorted(finder.files.items())))
 
 
-@cache  # closures share most of their modules; the folders of plug-ins may come later
-def _in_package(name: str, open_: _Folders) -> Mapping[str, Path]:
+def _folders() -> _Folders:
+    return ((NAME, (str(PACKAGE),)), *((name, tuple(importlib.import_module(name).__path__)) for name in OPEN))
+
+
+@cache  # closures share most of their modules
+def _in_package(name: str, lie: _Folders) -> Mapping[str, Path]:
     """The files of a module and of the packages around it, by place; empty where there is no such module."""
-    parts, folders = name.split("."), [PACKAGE]
-    found = {f"{NAME}/__init__.py": PACKAGE / "__init__.py"}
+    parts, known = name.split("."), dict(lie)
+    folders = [Path(folder) for folder in known[NAME]]
+    found = {f"{NAME}/__init__.py": folders[0] / "__init__.py"}
     for depth, part in enumerate(parts[1:], start=2):
         place = "/".join(parts[:depth])
         for folder in folders:
@@ -132,7 +137,7 @@ def _in_package(name: str, open_: _Folders) -> Mapping[str, Path]:
                 return found | {f"{place}.py": module} if depth == len(parts) else {}
             if (package := folder / part / "__init__.py").is_file():
                 found[f"{place}/__init__.py"] = package
-                joined = dict(open_).get(".".join(parts[:depth]))
+                joined = known.get(".".join(parts[:depth]))
                 folders = [Path(path) for path in joined] if joined else [package.parent]
                 break
         else:

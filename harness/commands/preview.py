@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.commands.workspace import Workspace
 from harness.engines.contract import missing_somewhere
-from harness.matrix.plan import PlannedCell
+from harness.matrix.plan import Plan, PlannedCell
 from harness.runner import estimate
 from harness.runner.progress import duration
 from harness.runner.stages import missing_steps
@@ -21,10 +22,11 @@ def of(workspace: Workspace) -> dict[str, Any]:
     history = estimate.Durations.of(store)
     shown = plan.upstream([key for planned in plan.wanted for key in planned.leaves] + list(plan.overhead))
     to_build = [name for name in images if missing_somewhere(workspace.engine, workspace.catalog.images[name])]
+    place = {key: at for at, key in enumerate(plan.steps)}
     build = [workspace.catalog.images[name] for name in to_build]
     return {
         "engine": workspace.engine.name,
-        "cells": [_cell(planned, workspace, keys) for planned in plan.wanted],
+        "cells": [_cell(planned, plan, keys, place) for planned in plan.wanted],
         "steps": [
             {
                 "key": step.key,
@@ -46,14 +48,13 @@ def of(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _cell(planned: PlannedCell, workspace: Workspace, missing: set[str]) -> dict[str, Any]:
-    steps = workspace.plan.upstream(planned.leaves)
-    order = [key for key in workspace.plan.steps if key in steps]
+def _cell(planned: PlannedCell, plan: Plan, missing: set[str], place: Mapping[str, int]) -> dict[str, Any]:
+    steps = plan.upstream(planned.leaves)
     return {
         "id": planned.cell.id,
         "status": planned.status or ("measured" if not steps & missing else "to run"),
         "reason": planned.reason,
-        "steps": order,
+        "steps": sorted(steps, key=place.__getitem__),
         "to_run": len(steps & missing),
     }
 

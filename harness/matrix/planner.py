@@ -62,6 +62,9 @@ class Planner:
     formats: Callable[[source.Source], Sequence[str]]
     chosen: Mapping[str, Sequence[PassUse] | str] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
+    _artifacts: dict[tuple[Any, ...], str | NoRoute] = field(default_factory=dict)  # most cells share theirs
+    _readers: dict[str, tuple[Closure, Sequence[str]]] = field(default_factory=dict)  # of data, by model
+    _references: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
 
     def plan(self, wanted: Callable[[MatrixCell], bool] = lambda cell: True) -> Plan:
         """Plan all cells; those that ``wanted`` picks are to be run."""
@@ -120,6 +123,13 @@ class Planner:
 
     def _reference(self, cell: MatrixCell, model: Model, data: str) -> str | None:
         """The evaluation of the original on FP32 PyTorch, which keeps its outputs; None where PyTorch does not load it."""
+        site = self._site(cell)
+        asked = (model.name, data, site.machine.id)
+        if asked not in self._references:
+            self._references[asked] = self._compared_with(cell, model, data, site)
+        return self._references[asked]
+
+    def _compared_with(self, cell: MatrixCell, model: Model, data: str, site: Site) -> str | None:
         runtime = self.catalog.runtimes.get(REFERENCE)
         if runtime is None or not serves(runtime.card, self._use(model)):
             return None
@@ -127,7 +137,6 @@ class Planner:
             artifact = self._artifact(model, Method(name="original"), (Form("hf", "fp32"),))
         except NoRoute:
             return None
-        site = self._site(cell)
         cell = replace(cell, method="original", runtime=REFERENCE, device="cpu", workload=())
         return self._in_runtime("evaluate", cell, model, artifact, data, {"keep_outputs": True}, site=site)
 
@@ -186,8 +195,19 @@ class Planner:
 
     def _artifact(self, model: Model, method: Method, loads: Sequence[Form]) -> str:
         """The key of the artifact that ``method`` makes of ``model`` in a form that is loaded; raises NoRoute."""
-        start, form = self._model(model)
-        key = start
+        asked = (model.name, repr(method.passes), *loads)
+        if asked not in self._artifacts:
+            try:
+                self._artifacts[asked] = self._made(model, method, loads)
+            except NoRoute as reason:
+                self._artifacts[asked] = reason
+        found = self._artifacts[asked]
+        if isinstance(found, NoRoute):
+            raise NoRoute(str(found))
+        return found
+
+    def _made(self, model: Model, method: Method, loads: Sequence[Form]) -> str:
+        key, form = self._model(model)
         for hop in route(form, method.passes, loads, self._use(model), self.catalog):
             key = self._hop(model, hop, key)
         return key
@@ -213,12 +233,7 @@ class Planner:
         return self._prepare(model, self._artifact(model, Method(name="original"), _CHECKPOINTS), None, split="train")
 
     def _prepare(self, model: Model, artifact: str, workload: Mapping[str, int] | None, split: str = "evaluate") -> str:
-        image = self.catalog.images[PREPARATION]
-        parsed = source.parse(model.dataset)
-        formats = [] if isinstance(parsed, source.ZooSource) else list(self.formats(parsed))
-        entries = keys.task_modules(model.task, "task", "prepare") + [datasets.reader_of(name) for name in formats]
-        entries += [_zoo_module("datasets", parsed.name)] if isinstance(parsed, source.ZooSource) else []
-        code = keys.toolchain_code("prepare", image, entries)
+        code, formats = self._reader(model)
         spec: dict[str, Any] = {
             "task": model.task,
             "dataset": _bare(model.dataset),
@@ -228,7 +243,19 @@ class Planner:
         spec |= {"formats": formats} if formats else {}
         inputs = {"model": artifact, **self._data(model.dataset)}
         purpose = "inputs" if workload else "training data" if split == "train" else "held-out data"
+        image = self.catalog.images[PREPARATION]
         return self._add("prepare", f"prepare {purpose} of {model.name}", image, code, spec, inputs)
+
+    def _reader(self, model: Model) -> tuple[Closure, Sequence[str]]:
+        """The code that prepares a model's data, and the formats of the data set's files."""
+        if model.name not in self._readers:
+            parsed = source.parse(model.dataset)
+            formats = [] if isinstance(parsed, source.ZooSource) else list(self.formats(parsed))
+            entries = keys.task_modules(model.task, "task", "prepare") + [datasets.reader_of(name) for name in formats]
+            entries += [_zoo_module("datasets", parsed.name)] if isinstance(parsed, source.ZooSource) else []
+            code = keys.toolchain_code("prepare", self.catalog.images[PREPARATION], entries)
+            self._readers[model.name] = code, formats
+        return self._readers[model.name]
 
     def _data(self, dataset: str) -> dict[str, str]:
         parsed = source.parse(dataset)
