@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from harness.catalog import Catalog
 from harness.contracts.step import MachineName
+from harness.matrix import source
 from harness.matrix.planner import Planner, Site
-from harness.matrix.spec import Matrix, PassUse
+from harness.matrix.spec import Matrix, Model, PassUse
 
 DEVICES: Mapping[str, str | None] = {"cpu": None, "cuda": "no NVIDIA driver"}
 HERE = MachineName("0123456789ab", "here")
@@ -22,7 +23,20 @@ def planner(
     gpu: str = "",
     chosen: Mapping[str, Sequence[PassUse] | str] | None = None,
     machine: MachineName = HERE,
+    sites: Sequence[Site] = (),
 ) -> Planner:
     """Sources are their own fingerprints, and files are lines of JSON."""
-    site = Site(machine, devices, gpu)
-    return Planner(matrix, catalog, isolation, [site], str, lambda parsed: ["jsonl"], chosen or {})
+    return Planner(
+        matrix,
+        catalog,
+        isolation,
+        sites or [Site(machine, devices, gpu)],
+        str,
+        _guess,
+        lambda parsed: ["jsonl"],
+        chosen or {},
+    )
+
+
+def _guess(model: Model) -> source.Contents:
+    return source.guess(source.parse(model.source))

@@ -24,6 +24,7 @@ from harness.runner.search import Choice
 from harness.runner.selection import selection
 from harness.runner.stages import Run, sites_of
 from harness.runner.store import Store
+from harness.sources import look
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Workspace:
             self.engine.isolation,
             sites_of(self.engine),
             self._fingerprint,
+            self._contents,
             self._formats,
             {
                 cell: choice.record.reason if choice.passes is None else choice.passes
@@ -77,6 +79,9 @@ class Workspace:
         base = self.matrix_file.resolve().parent
         most = self.matrix.limits.source
         return cache(lambda parsed: sources.fingerprint(parsed, base, most))
+
+    def _contents(self, model: spec.Model) -> source.Contents:
+        return look.contents(model, self.matrix_file.resolve().parent, self.matrix.limits.source)
 
     def _formats(self, parsed: source.Source) -> Sequence[str]:
         """The formats of a data set's files; of a source that is no path: not known before it is fetched."""
@@ -109,7 +114,7 @@ def open_(
     wrong selection, EnvironmentProblem where the engine cannot be used.
     """
     catalog = plugins.load(images)
-    matrix = load.load(matrix_file, catalog)
+    matrix = load.load(matrix_file, catalog, look.mistakes)
     chosen, reason = registry.choose(engine, work, options_of(machine))
     say(reason)
     least = min((place.machine for place in chosen.places()), key=lambda machine: machine.cpu_count)

@@ -63,7 +63,7 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
         return
     for key, text, known in (("source", model.source, zoo.models()), ("dataset", model.dataset, zoo.datasets())):
         try:
-            parsed = source.parse(text)
+            parsed = source.named(text, model.file if key == "source" else None)
         except ValueError as error:
             yield Mistake((*location, key), str(error))
             continue

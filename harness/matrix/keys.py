@@ -63,14 +63,14 @@ def runtime_code(kind: str, adapter: Path, image: Image, task: str | None) -> Cl
 
 def tool_code(kind: str, module: Path, image: Image, task: str | None) -> Closure:
     """Of a ``compress`` or ``export`` step; ``task`` where it reads prepared rows of that task."""
-    entries = ["harness.toolchain.__main__", f"harness.toolchain.{kind}"]
+    entries = ["harness.toolchain.__main__", f"harness.toolchain.steps.{kind}"]
     entries += task_modules(task, "score") if task else []
     return _closure(tuple(entries), (module,), image.path)
 
 
 def toolchain_code(kind: str, image: Image, entries: Iterable[str]) -> Closure:
     """Of a ``prepare`` or ``train`` step, with what it loads by name."""
-    return _closure(("harness.toolchain.__main__", f"harness.toolchain.{kind}", *entries), (), image.path)
+    return _closure(("harness.toolchain.__main__", f"harness.toolchain.steps.{kind}", *entries), (), image.path)
 
 
 def hand_code(image: Image, names: Sequence[str], modules: Sequence[Path]) -> Closure:
@@ -83,7 +83,7 @@ def hand_code(image: Image, names: Sequence[str], modules: Sequence[Path]) -> Cl
             "harness.worker.evaluate",
         ]
     else:
-        entries = ["harness.toolchain.__main__", "harness.toolchain.compress", "harness.toolchain.export"]
+        entries = ["harness.toolchain.__main__", "harness.toolchain.steps.compress", "harness.toolchain.steps.export"]
     for task in names:
         entries += task_modules(task, "score")
     return _closure(tuple(entries), tuple(modules), image.path)

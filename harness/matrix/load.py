@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,8 +15,11 @@ from harness.matrix import check
 from harness.matrix.document import MAX_CHARACTERS, Document, Location, MatrixError, Mistake, dotted, read
 from harness.matrix.spec import Matrix
 
+#: Finds what will not work with a matrix of valid names, told the folder of its file: what its sources hold.
+Look: TypeAlias = Callable[[Matrix, Path], Iterable[Mistake]]
 
-def load(file: Path, catalog: Catalog) -> Matrix:
+
+def load(file: Path, catalog: Catalog, look: Look = lambda matrix, base: ()) -> Matrix:
     """Read and validate a matrix file; raises UsageError if it is missing, MatrixError with all mistakes if it is wrong."""
     try:
         text = _read(file)
@@ -26,7 +29,7 @@ def load(file: Path, catalog: Catalog) -> Matrix:
         ) from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
-    return parse(text, str(file), catalog)
+    return parse(text, str(file), catalog, look)
 
 
 def _read(file: Path) -> str:
@@ -38,7 +41,7 @@ def _read(file: Path) -> str:
         return stream.read(MAX_CHARACTERS + 1)
 
 
-def parse(text: str, name: str, catalog: Catalog) -> Matrix:
+def parse(text: str, name: str, catalog: Catalog, look: Look = lambda matrix, base: ()) -> Matrix:
     """Validate the text of a matrix file against the catalog; raises MatrixError with all mistakes."""
     document = read(text, name)
     if not isinstance(document.data, dict):
@@ -48,7 +51,7 @@ def parse(text: str, name: str, catalog: Catalog) -> Matrix:
     except ValidationError as error:
         wrong = [_translate(e, document) for e in error.errors()]
         raise MatrixError(document, [*wrong, *_others(document, error, catalog)]) from None
-    if mistakes := check.mistakes(matrix, catalog):
+    if mistakes := check.mistakes(matrix, catalog) or list(look(matrix, Path(name).resolve().parent)):
         raise MatrixError(document, mistakes)
     return matrix
 

@@ -20,7 +20,7 @@ class Step:
     """One container run (or one fetch, on the host)."""
 
     key: str
-    kind: str  # fetch, prepare, train, compress, export, measure, evaluate
+    kind: str  # fetch, normalize, prepare, train, compress, export, measure, evaluate
     title: str
     image: str | None  # None: runs in the orchestrator
     spec: Mapping[str, Any]

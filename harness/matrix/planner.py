@@ -26,6 +26,7 @@ OVERHEAD_CALLS = {"min_samples": 200, "min_seconds": 0.2, "max_seconds": 2.0, "p
 
 #: What has a configuration, and for text a tokenizer, beside its weights: data is prepared by it.
 _CHECKPOINTS = (*(Form("hf", precision) for precision in ("fp32", "fp16", "bf16")), Form("keras", "fp32"))
+_FP32 = Form("hf", "fp32")
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Planner:
     """Builds one plan.
 
     ``isolation`` names how well the engine keeps steps apart, because that changes what is measured; ``fingerprint`` tells
-    what a source's content hashes to, ``formats`` which formats a data set's files have; ``chosen`` by cell the passes that
-    a search came to, or why none.
+    what a source's content hashes to, ``contents`` what a model's source holds, ``formats`` which formats a data set's files
+    have; ``chosen`` by cell the passes that a search came to, or why none.
     """
 
     matrix: Matrix
@@ -59,10 +60,12 @@ class Planner:
     isolation: str
     sites: Sequence[Site]
     fingerprint: Callable[[source.Source], str]
+    contents: Callable[[Model], source.Contents]
     formats: Callable[[source.Source], Sequence[str]]
     chosen: Mapping[str, Sequence[PassUse] | str] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
     _artifacts: dict[tuple[Any, ...], str | NoRoute] = field(default_factory=dict)  # most cells share theirs
+    _contents: dict[str, source.Contents] = field(default_factory=dict)  # by model
     _readers: dict[str, tuple[Closure, Sequence[str]]] = field(default_factory=dict)  # of data, by model
     _references: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
 
@@ -134,7 +137,7 @@ class Planner:
         if runtime is None or not serves(runtime.card, self._use(model)):
             return None
         try:
-            artifact = self._artifact(model, Method(name="original"), (Form("hf", "fp32"),))
+            artifact = self._artifact(model, Method(name="original"), (_FP32,))
         except NoRoute:
             return None
         cell = replace(cell, method="original", runtime=REFERENCE, device="cpu", workload=())
@@ -207,17 +210,46 @@ class Planner:
         return found
 
     def _made(self, model: Model, method: Method, loads: Sequence[Form]) -> str:
-        key, form = self._model(model)
-        for hop in route(form, method.passes, loads, self._use(model), self.catalog):
-            key = self._hop(model, hop, key)
-        return key
+        """In the precision that the source has, or where no way leads from there in FP32."""
+        contents = self._contents_of(model)
+        starts = [contents.form]
+        if contents.form.format == "hf" and contents.form != _FP32:
+            starts.append(_FP32)
+        for form in starts:
+            try:
+                hops = route(form, method.passes, loads, self._use(model), self.catalog)
+            except NoRoute:
+                if form == starts[-1]:
+                    raise
+                continue
+            key = self._start(model, form)
+            for hop in hops:
+                key = self._hop(model, hop, key)
+            return key
+        raise AssertionError("there is always a start")
 
-    def _model(self, model: Model) -> tuple[str, Form]:
-        parsed = source.parse(model.source)
-        form = source.form_of(parsed)
+    def _start(self, model: Model, form: Form) -> str:
+        """The key of the model itself: trained by the zoo, or fetched; a checkpoint is normalized, too."""
+        parsed = source.named(model.source, model.file)
         if isinstance(parsed, source.ZooSource):
-            return self._train(model, parsed.name), form
-        return self._fetch(parsed, model.sha256, model.trust, model.task), form
+            return self._train(model, parsed.name)
+        fetched = self._fetch(parsed, model.sha256, model.trust, model.task)
+        return self._normalize(model, fetched, form) if form.format == "hf" else fetched
+
+    def _normalize(self, model: Model, fetched: str, form: Form) -> str:
+        image = self.catalog.images[PREPARATION]
+        base = self._contents_of(model).base
+        inputs = {"artifact": fetched}
+        if base:
+            inputs["base"] = self._fetch(base, None, model.trust, model.task)
+        spec = {"precision": form.precision, "trust": model.trust}
+        code = keys.toolchain_code("normalize", image, [])
+        return self._add("normalize", f"normalize {model.name} to {form}", image, code, spec, inputs)
+
+    def _contents_of(self, model: Model) -> source.Contents:
+        if model.name not in self._contents:
+            self._contents[model.name] = self.contents(model)
+        return self._contents[model.name]
 
     def _train(self, model: Model, name: str) -> str:
         entry = zoo.model(name)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
@@ -21,7 +21,9 @@ from harness.contracts.cards import Form
 
 EXPECTED = "expected hf:org/name@revision, path:./folder, pypi:package==version/path/inside or zoo:name"
 
-_REPOSITORY = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
+_REPOSITORY = re.compile(
+    r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?(#(?P<file>\w[^#]*))?", re.ASCII
+)
 _WHEEL = re.compile(r"(?P<package>\w[\w.-]*)==(?P<version>\w[\w.!+-]*)/(?P<inside>.+)", re.ASCII)
 _ZOO_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -32,9 +34,10 @@ class HubSource:
 
     repository: str
     revision: str = "main"
+    file: str = ""  # the one that is meant, of a repository that holds a model in several
 
     def __str__(self) -> str:
-        return f"hf:{self.repository}@{self.revision}"
+        return f"hf:{self.repository}@{self.revision}" + (f"#{self.file}" if self.file else "")
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,25 @@ def parse(text: str) -> Source:
     return readers[scheme](rest)
 
 
+def named(text: str, file: str | None) -> Source:
+    """The source of a model, or of the one file in it that is meant. Raises ValueError as ``parse`` does."""
+    parsed = parse(text)
+    if file is None:
+        return parsed
+    match parsed:
+        case PathSource(path):
+            return PathSource(f"{path.rstrip('/')}/{file}")
+        case HubSource():
+            return replace(parsed, file=file)
+        case _:
+            raise ValueError(f"'file' belongs to a folder or a hub repository, and {text!r} names one model already")
+
+
 def _hub(rest: str) -> HubSource:
     match = _REPOSITORY.fullmatch(rest)
     if not match:
         raise ValueError(f"'hf:{rest}' does not name a repository: expected hf:org/name@revision")
-    return HubSource(match["repository"], match["revision"] or "main")
+    return HubSource(match["repository"], match["revision"] or "main", match["file"] or "")
 
 
 def _path(rest: str) -> PathSource:
@@ -110,6 +127,19 @@ def _zoo(rest: str) -> ZooSource:
             f"'zoo:{rest}' does not name a model of the zoo: expected zoo:name, in lower case with hyphens"
         )
     return ZooSource(rest)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a model's source holds, as far as that is known before it is fetched."""
+
+    form: Form
+    base: Source | None = None  # of an adapter alone: the model that it changes
+
+
+def guess(source: Source) -> Contents:
+    """What a source holds by its name alone; of the zoo's models that is known."""
+    return Contents(form_of(source))
 
 
 def form_of(source: Source) -> Form:

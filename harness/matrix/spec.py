@@ -52,6 +52,10 @@ class Model(_Part):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the wheel, for `pypi:` sources")
     task: str = Field(description="what the model is for, such as `text-classification`")
     dataset: str = Field(description="`zoo:name` or `path:./file`, with held-out examples")
+    file: str | None = Field(
+        None, min_length=1, description="of a source with several models, such as model-Q4_K_M.gguf"
+    )
+    base: str | None = Field(None, description="the source of the model that an adapter (LoRA) changes")
     trust: bool = Field(False, description="allow pickled weights and code that comes with the model")
     workloads: list[Workload] | None = Field(None, description="instead of the matrix's own for this task")
 

@@ -13,6 +13,7 @@ from harness.runner.store import Store
 #: Seconds and megabytes of a step of which nothing is known yet, by kind; measured on two cores with the default matrix.
 _DEFAULTS = {
     "fetch": (20, 100),
+    "normalize": (20, 300),
     "prepare": (10, 1),
     "train": (120, 90),
     "compress": (15, 150),

@@ -35,7 +35,10 @@ from harness.errors import EnvironmentProblem, UsageError
 from harness.runner.receipt import Receipt
 
 OUT, STATUS, RECEIPT, RECORD, LOG = "out", "status.json", "receipt.json", "record.json", "log.txt"
-MEASURED, MADE = ("measure", "evaluate"), ("train", "compress", "export")  # kinds that leave a record, an artifact
+MEASURED, MADE = (
+    ("measure", "evaluate"),
+    ("normalize", "train", "compress", "export"),
+)  # kinds that leave a record, an artifact
 LOG_END = 2**16  # bytes of a log that are looked at for its last lines
 
 

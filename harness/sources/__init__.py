@@ -60,7 +60,7 @@ def fetch(
             case HubSource():
                 if sha256:
                     raise SourceError(f"{source}: sha256 does not apply to a hub", "pin the commit: hf:org/name@commit")
-                facts = hub.fetch(source.repository, source.revision, out, trust=trust, say=say)
+                facts = hub.fetch(source.repository, source.revision, out, file=source.file, trust=trust, say=say)
             case PathSource():
                 facts = _copy(source, existing(source, base), out, sha256, trust, most, say)
             case PackageSource():

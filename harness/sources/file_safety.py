@@ -6,6 +6,7 @@ import difflib
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,18 +24,26 @@ WEIGHTS = frozenset({".safetensors", ".gguf", ".onnx"})
 UNSAFE = frozenset(
     {".bin", ".ckpt", ".dill", ".dll", ".joblib", ".mar", ".pickle", ".pkl", ".pt", ".pth", ".py", ".pyc", ".so"}
 )
+#: Pickled weights as transformers and peft name them.
+_PICKLED = re.compile(r"(.*/)?(pytorch_model(-\d{5}-of-\d{5})?|adapter_model)\.bin")
 
 
 def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], list[str]]:
-    """Part names into those that may be taken and those that are left out for they could run code.
+    """Part names into those that may be taken and those that are left out because they could run code.
+
+    The pickled weights of a checkpoint are taken where no safetensors are beside them: torch reads them as tensors alone
+    (``weights_only``), in a step without a network.
 
     Raises SourceError where a model would be left without weights, or nothing would be left at all.
     """
     everything = sorted(names)
-    kept = [name for name in everything if trust or _suffix(name) not in UNSAFE]
-    left_out = [name for name in everything if not trust and _suffix(name) in UNSAFE]
+    safe = any(_suffix(name) in WEIGHTS for name in everything)
+    kept = [
+        name for name in everything if trust or _suffix(name) not in UNSAFE or (not safe and _PICKLED.fullmatch(name))
+    ]
+    left_out = [name for name in everything if name not in set(kept)]
     is_model = any(PurePosixPath(name).name == "config.json" for name in kept)
-    if left_out and (not kept or (is_model and not any(_suffix(name) in WEIGHTS for name in kept))):
+    if left_out and (not kept or (is_model and not any(_is_weights(name) for name in kept))):
         raise SourceError(
             f"{source}: {_some(left_out)} can run code when loaded (a pickle or Python), and no safetensors are beside",
             "choose a source with *.safetensors, or set `trust: true` in the model's entry if you trust its author",
@@ -42,6 +51,10 @@ def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], 
     if not everything:
         raise SourceError(f"{source}: holds no files", "check the path")
     return kept, left_out
+
+
+def _is_weights(name: str) -> bool:
+    return _suffix(name) in WEIGHTS or bool(_PICKLED.fullmatch(name))
 
 
 def require_inside(name: str, source: str) -> None:

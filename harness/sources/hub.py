@@ -33,8 +33,13 @@ TRUSTED = frozenset({".bin", ".ckpt", ".pt", ".pth", ".py"})
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch(repository: str, revision: str, out: Path, *, trust: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Take a snapshot of a repository into ``out``; facts of where it came from. Raises SourceError."""
+def fetch(
+    repository: str, revision: str, out: Path, *, file: str = "", trust: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Take a snapshot of a repository, or the one ``file`` of it, into ``out``; facts of where it came from.
+
+    Raises SourceError.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -47,6 +52,8 @@ def fetch(repository: str, revision: str, out: Path, *, trust: bool, say: Callab
         commit = info.sha or revision
         listed = [sibling.rfilename for sibling in info.siblings or []]
         wanted = [name for name in listed if PurePosixPath(name).suffix.lower() in WANTED | TRUSTED]
+        if file:
+            wanted = _only(file, listed, source)
         for name in wanted:
             file_safety.require_inside(name, source)
         kept, left_out = file_safety.sift(wanted, source, trust=trust)
@@ -60,6 +67,14 @@ def fetch(repository: str, revision: str, out: Path, *, trust: bool, say: Callab
         notes.append(f"{source} was commit {commit} when fetched: a branch or a tag can move, a commit cannot")
     url = f"{api.endpoint}/{repository}/tree/{commit}"
     return {"url": url, "revision": revision, "commit": commit, "notes": notes}
+
+
+def _only(file: str, listed: list[str], source: str) -> list[str]:
+    """The file that is meant. Raises SourceError where the repository does not have it."""
+    if file not in listed:
+        near = file_safety.nearest(file, listed)
+        raise SourceError(f"{source}: has no file {file!r}", f"did you mean {near[0]!r}?" if near else None)
+    return [file]
 
 
 def _literal(names: list[str]) -> list[str]:

@@ -22,11 +22,18 @@ from harness.contracts.step import StepDescription, StepStatus, thread_variables
 from harness.contracts.values import dump, read
 from harness.toolchain.artifacts import loaded_versions, read_artifact
 
-KINDS = ("prepare", "train", "compress", "export")  #: of steps; each has a module of this package, loaded by its name
+KINDS = (
+    "normalize",
+    "prepare",
+    "train",
+    "compress",
+    "export",
+)  #: of steps; each has a module in ``steps``, loaded by its name
 
 _LOG_TAIL_LINES = 30
 _EXAMPLES = """\
 DIR/step.json says what to do: {"kind", "spec", "seed", "threads"}, with these kinds and specs:
+  normalize {"precision", "trust"}                          inputs: artifact, base of an adapter alone
   prepare   {"task", "dataset", "split", "workload"}        inputs: model, data-NAME
   train     {"task", "call", "modality", "auto_class", "zoo"}  inputs: source-NAME, data-NAME
   compress  {"pass", "parameters", "toolchain"}, and "recipe": {"steps", "batch", "learning_rate"} of a pass that
@@ -81,7 +88,7 @@ def _run(step: StepDescription, inputs: Mapping[str, Path], out: Path) -> None:
         raise ConversionError(f"a toolchain does not know the step {step.kind!r}; it knows {', '.join(KINDS)}")
     if step.kind != "prepare":
         _seed(step.seed, step.threads)
-    load(f"harness.toolchain.{step.kind}").run(step.spec, out, _context(step, inputs))
+    load(f"harness.toolchain.steps.{step.kind}").run(step.spec, out, _context(step, inputs))
 
 
 def _context(step: StepDescription, inputs: Mapping[str, Path]) -> Context:

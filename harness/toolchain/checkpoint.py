@@ -8,17 +8,44 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
+from harness.contracts.checkpoint import has_own_code, options
 
 WEIGHTS = "model.safetensors"
 INDEX = ".safetensors.index.json"  # the end of the name of the index of a checkpoint in several files
 
 
-def load_model(path: Path, auto_class: str) -> Any:
-    """The transformers model of a checkpoint, built by that class of transformers, in evaluation mode."""
+def load_model(path: Path, auto_class: str, dtype: Any = "auto") -> Any:
+    """The transformers model of a checkpoint, built by that class of transformers, in evaluation mode.
+
+    Raises ConversionError for tensors that the checkpoint lacks: transformers would draw them at random.
+    """
     import transformers
 
     auto = getattr(transformers, auto_class)
-    return auto.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
+    model, told = auto.from_pretrained(
+        path,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options(path),
+    )
+    if told["missing_keys"]:
+        raise ConversionError(f"the checkpoint lacks {', '.join(sorted(told['missing_keys'])[:5])}")
+    return model.eval()
+
+
+def load_config(path: Path) -> Any:
+    """The transformers configuration of a checkpoint."""
+    import transformers
+
+    return transformers.AutoConfig.from_pretrained(path, **options(path))
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a checkpoint, as transformers builds it."""
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(path, **options(path))
 
 
 def empty_model(path: Path, auto_class: str) -> Any:
@@ -26,9 +53,8 @@ def empty_model(path: Path, auto_class: str) -> Any:
     import torch
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
     with torch.device("meta"):
-        return getattr(transformers, auto_class).from_config(config)
+        return getattr(transformers, auto_class).from_config(load_config(path), trust_remote_code=has_own_code(path))
 
 
 def copy_companions(source: Artifact, out: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import ConversionError
 from harness.contracts.cards import Use
+from harness.toolchain.checkpoint import load_tokenizer
 
 #: Largest difference of two logits that fp32 rounding in another order explains, relative to the largest logit.
 TOLERANCE = 1e-3
@@ -25,9 +26,7 @@ def sample_inputs(path: Path, config: Any, use: Use, batch: int) -> dict[str, Ar
     """
     if use.modality == "image":
         return {"pixel_values": _images(batch, config.num_channels, getattr(config, "image_size", None) or 32)}
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    tokenizer = load_tokenizer(path)
     text = " ".join([SENTENCE] * batch)
     if use.call == "generate":
         ids = np.array(tokenizer(text)["input_ids"], np.int64)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, Made
-from harness.toolchain.checkpoint import load_model
+from harness.toolchain.checkpoint import load_config, load_model
 from harness.toolchain.parity import require_close, sample_inputs
 
 Graph: TypeAlias = Callable[..., Any]
@@ -20,9 +20,8 @@ def traced(source: Artifact, context: Context, file: str, trace: Callable[[Any, 
     a length that ``trace`` did not see: ConversionError where the logits differ by more than rounding.
     """
     import torch
-    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    config = load_config(source.path)
     seen, unseen = (sample_inputs(source.path, config, context.use, batch) for batch in (2, 3))
     model = logits_module(load_model(source.path, context.auto_class), list(seen))
     context.progress(0.2, "tracing")

@@ -12,8 +12,8 @@ import pytest
 
 from harness import tasks
 from harness.contracts.artifact import Artifact, Context
-from harness.toolchain import compress, export
 from harness.toolchain.artifacts import read_artifact
+from harness.toolchain.steps import compress, export
 from tests.passes import tiny
 
 

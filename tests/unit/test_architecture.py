@@ -107,7 +107,7 @@ def test_only_engines_and_provision_know_docker(name: str) -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("images/runtimes/*/adapter.py")), ids=lambda file: file.parent.name)
 def test_an_adapter_knows_the_cards_its_own_interface_and_the_loader_only(file: Path) -> None:
-    known = tuple(f"harness.contracts.{name}." for name in ("artifact", "cards", "adapter", "loading"))
+    known = tuple(f"harness.contracts.{name}." for name in ("artifact", "cards", "adapter", "checkpoint", "loading"))
     assert all(name.startswith(known) for name in imported(file) if room(name))
 
 

@@ -12,6 +12,7 @@ CARD = TaskCard(
     words={"en": "image classification", "ru": "классификация изображений"},
     use=Use("forward", "image"),
     auto_class="AutoModelForImageClassification",
+    heads=("ForImageClassification", "ForImageClassificationWithTeacher"),
     fields={
         "batch": Field(1, "b", {"en": "batch {value}", "ru": "батч {value}"}),
         "image_size": Field(224, "i", {"en": "{value} × {value} px", "ru": "{value} × {value} пикс."}),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contracts import prepared
+from harness.contracts import checkpoint, prepared
 from harness.contracts.adapter import Array
 from harness.contracts.task import Misfit, Row
 from harness.tasks import _ragged, _text
@@ -95,5 +95,5 @@ def _encoded(rows: Sequence[Row], tokenizer: Any, **options: Any) -> Any:
 def _tokenizer(model: Path) -> tuple[Any, int]:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model, **checkpoint.options(model))
     return tokenizer, _text.token_limit(tokenizer, model)

@@ -12,6 +12,7 @@ CARD = TaskCard(
     words={"en": "text classification", "ru": "классификация текстов"},
     use=Use("forward", "text"),
     auto_class="AutoModelForSequenceClassification",
+    heads=("ForSequenceClassification",),
     fields={
         "batch": Field(1, "b", {"en": "batch {value}", "ru": "батч {value}"}),
         "sequence_length": Field(128, "s", {"en": "{value} tokens", "ru": "токенов: {value}"}),

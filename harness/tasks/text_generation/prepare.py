@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.contracts import prepared
+from harness.contracts import checkpoint, prepared
 from harness.contracts.task import Misfit, Row
 from harness.tasks import _ragged
 
@@ -40,6 +40,6 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
 def _tokens(rows: Sequence[Row], model: Path) -> list[int]:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model, **checkpoint.options(model))
     ids: list[int] = tokenizer("\n\n".join(row["text"] for row in rows), verbose=False)["input_ids"]
     return ids

@@ -12,6 +12,7 @@ CARD = TaskCard(
     words={"en": "text generation", "ru": "генерация текста"},
     use=Use("generate", "text"),
     auto_class="AutoModelForCausalLM",
+    heads=("ForCausalLM", "LMHeadModel"),
     fields={
         "batch": Field(1, "b", {"en": "batch {value}", "ru": "батч {value}"}),
         "prompt_tokens": Field(128, "p", {"en": "prompt {value}", "ru": "запрос {value}"}),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import prepared
+from harness.contracts import checkpoint, prepared
 from harness.contracts.task import Misfit, Row
 from harness.tasks import _ragged, _text
 
@@ -55,5 +55,5 @@ def _require_iob2(labels: Sequence[str]) -> None:
 def _tokenizer(model: Path) -> tuple[Any, int]:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model, add_prefix_space=True)
+    tokenizer = AutoTokenizer.from_pretrained(model, add_prefix_space=True, **checkpoint.options(model))
     return tokenizer, _text.token_limit(tokenizer, model)

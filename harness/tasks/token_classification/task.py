@@ -12,6 +12,7 @@ CARD = TaskCard(
     words={"en": "token classification", "ru": "классификация токенов"},
     use=Use("forward", "text"),
     auto_class="AutoModelForTokenClassification",
+    heads=("ForTokenClassification",),
     fields={
         "batch": Field(1, "b", {"en": "batch {value}", "ru": "батч {value}"}),
         "sequence_length": Field(128, "s", {"en": "{value} tokens", "ru": "токенов: {value}"}),

@@ -25,7 +25,7 @@ CARDS = (
     RuntimeCard(
         name="llamacpp",
         summary="llama.cpp, CPU kernels chosen at run time, memory-mapped weights",
-        loads=tuple(Form("gguf", precision) for precision in ("fp32", "fp16", "bf16", *QUANTIZED)),
+        loads=tuple(Form("gguf", precision) for precision in ("mixed", "fp32", "fp16", "bf16", *QUANTIZED)),
         devices=("cpu",),
         source="https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h",
         calls=("generate",),

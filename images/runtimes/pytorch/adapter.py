@@ -17,6 +17,7 @@ import numpy.typing as npt
 from harness.contracts.adapter import Array, Arrays, Unsupported
 from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
+from harness.contracts.checkpoint import options
 
 _EAGER = RuntimeCard(
     name="pytorch",
@@ -134,7 +135,7 @@ class Adapter:
             self.model = self._clustered(artifact, manifest)
             self.arithmetic = "fp32"
         else:
-            self.model = auto.from_pretrained(artifact, dtype="auto", local_files_only=True, use_safetensors=True)
+            self.model = auto.from_pretrained(artifact, dtype="auto", use_safetensors=True, **options(artifact))
             # Checkpoints of torchao say themselves whether activations are quantized as well.
             own = manifest.extra.get("arithmetic")
             self.arithmetic = own or NAMES[str(self.model.dtype).removeprefix("torch.")]
@@ -207,7 +208,7 @@ class Adapter:
             packed, centroids = stored.pop(f"{name}.indices"), stored.pop(f"{name}.centroids")
             indices = ((packed[:, None] >> shifts) & (2**bits - 1)).flatten()[: math.prod(shape)]
             stored[name] = centroids[indices.int()].reshape(shape)
-        config = self.transformers.AutoConfig.from_pretrained(artifact, local_files_only=True)
+        config = self.transformers.AutoConfig.from_pretrained(artifact, **options(artifact))
         # An auto class takes no state without a folder.
         model_class = getattr(self.transformers, config.architectures[0])
         return model_class.from_pretrained(None, config=config, state_dict=stored, dtype=torch.float32)
@@ -228,7 +229,7 @@ class Adapter:
         def to_meta(module: Any, name: str, parameter: Any) -> Any:
             return None if parameter.is_meta else torch.nn.Parameter(parameter.to("meta"), requires_grad=False)
 
-        config = self.transformers.AutoConfig.from_pretrained(artifact, local_files_only=True)
+        config = self.transformers.AutoConfig.from_pretrained(artifact, **options(artifact))
         hook = register_module_parameter_registration_hook(to_meta)
         try:
             model = auto.from_config(config, dtype=dtype)

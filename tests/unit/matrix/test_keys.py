@@ -12,7 +12,8 @@ from harness.catalog import Catalog, closure, load_catalog
 from harness.contracts.step import MachineName
 from harness.matrix import keys, load
 from harness.matrix.plan import Plan
-from harness.matrix.planner import Planner, Site
+from harness.matrix.planner import Site
+from tests.planning import planner
 
 ROOT = Path(__file__).parents[3]
 HERE = Site(MachineName("0", "here"), {"cpu": None, "cuda": "no GPU"})
@@ -46,7 +47,7 @@ def plan(tree: Path, site: Site = HERE, catalog: Catalog | None = None, text: st
     catalog = catalog or load_catalog(tree / "images")
     matrix = load.parse(text or (ROOT / "matrix.yaml").read_text("utf-8"), "matrix.yaml", catalog)
     keys._closure.cache_clear()
-    return Planner(matrix, catalog, "container", [site], str, lambda parsed: ["jsonl"]).plan()
+    return planner(matrix, catalog, sites=[site]).plan()
 
 
 def changed(tree: Path, before: Plan) -> int:
@@ -150,7 +151,7 @@ def test_the_cells_of_a_group_are_measured_on_one_machine(tree: Path) -> None:
     catalog = load_catalog(tree / "images")
     matrix = load.load(ROOT / "matrix.yaml", catalog)
     sites = [Site(MachineName(str(number), ""), HERE.devices) for number in range(3)]
-    made = Planner(matrix, catalog, "container", sites, str, lambda parsed: ["jsonl"]).plan()
+    made = planner(matrix, catalog, sites=sites).plan()
     machines: dict[tuple[object, ...], set[str]] = {}
     for planned in made.cells:
         cell = planned.cell

@@ -19,8 +19,8 @@ from harness import tasks
 from harness.catalog.closure import closure
 from harness.contracts.artifact import Context, ConversionError, Recipe
 from harness.contracts.cards import Use
-from harness.toolchain import prepare
-from harness.toolchain.__main__ import main, progress_printer
+from harness.toolchain.__main__ import KINDS, main, progress_printer
+from harness.toolchain.steps import prepare
 
 PASS = """
     from harness.contracts.cards import CostsBy, Form, Parameter, PassCard
@@ -179,12 +179,10 @@ def test_an_artifact_that_does_not_say_its_use_is_refused(run: Run, artifact: Pa
     assert run("export", exporter="onnx")[1]["reason"] == told
 
 
-@pytest.mark.parametrize("kind", ["prepare", "train", "compress", "export"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_step_imports_the_module_of_its_own_kind_only(kind: str) -> None:
-    found = closure(["harness.toolchain.__main__", f"harness.toolchain.{kind}"]).files
-    others = {f"harness/toolchain/{other}.py" for other in ("prepare", "train", "compress", "export")} - {
-        f"harness/toolchain/{kind}.py"
-    }
+    found = closure(["harness.toolchain.__main__", f"harness.toolchain.steps.{kind}"]).files
+    others = {f"harness/toolchain/steps/{other}.py" for other in KINDS if other != kind}
     assert not others & set(found)
     assert ("harness/datasets/__init__.py" in found) == (kind in ("prepare", "train"))
 

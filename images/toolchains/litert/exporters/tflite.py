@@ -10,7 +10,7 @@ import numpy as np
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form, Use
-from harness.toolchain.checkpoint import image_shape, load_model
+from harness.toolchain.checkpoint import image_shape, load_model, load_tokenizer
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -74,9 +74,7 @@ def _samples(path: Path, model: Any, use: Use) -> dict[str, dict[str, Any]]:
 
 def _lengths(path: Path, config: Any) -> list[int]:
     """The lengths to export: where the model has fewer positions than the longest of them, its own limit is the last."""
-    from transformers import AutoTokenizer
-
-    limit = AutoTokenizer.from_pretrained(path, local_files_only=True).model_max_length
+    limit = load_tokenizer(path).model_max_length
     limit = min(limit, getattr(config, "max_position_embeddings", None) or limit, LENGTHS[-1])
     return [*(length for length in LENGTHS if length < limit), limit]
 

@@ -13,7 +13,7 @@ from ggml import WEIGHTS
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
-from harness.toolchain.checkpoint import load_model
+from harness.toolchain.checkpoint import load_config, load_model
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -38,13 +38,12 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     Raises ConversionError where the converter knows neither architecture nor tokenizer, or the logits differ by more than
     rounding.
     """
-    from transformers import AutoConfig
 
     precision = source.form.precision
     context.progress(0.0, "converting")
     _convert(source.path, out / WEIGHTS, TYPES[precision])
     context.progress(0.6, "comparing")
-    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    config = load_config(source.path)
     ids = sample_inputs(source.path, config, context.use, batch=3)["input_ids"]
     expected = source_logits(load_model(source.path, context.auto_class).float(), {"input_ids": ids})
     difference = require_close(expected, _logits(out / WEIGHTS, ids, context.threads), TOLERANCES[precision])

@@ -10,7 +10,7 @@ import numpy as np
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form
-from harness.toolchain.checkpoint import load_model
+from harness.toolchain.checkpoint import load_config, load_model
 from harness.toolchain.parity import TOLERANCE, require_close, sample_inputs, source_logits
 
 CARD = ExporterCard(
@@ -37,11 +37,10 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     [positions among the new tokens that get logits] and ``beam_idx`` [batch] (which row's cache each row goes on with).
     Raises ConversionError where the logits differ from the checkpoint's by more than rounding, cached steps included.
     """
-    from transformers import AutoConfig
     from weights import library
 
     openvino = library()
-    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    config = load_config(source.path)
     model = load_model(source.path, context.auto_class).float()  # exact: 16 bits fit into 32
     seen, unseen = (sample_inputs(source.path, config, context.use, batch) for batch in (2, 3))
     generates = context.use.call == "generate"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.contracts.artifact import Artifact, Context, Made
 from harness.contracts.cards import ExporterCard, Form
-from harness.toolchain.checkpoint import load_model
+from harness.toolchain.checkpoint import load_config, load_model
 from harness.toolchain.onnx_files import written
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
@@ -28,9 +28,8 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     """
     import encoder_graph
     from decoder_graph import build, run
-    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    config = load_config(source.path)
     model = load_model(source.path, context.auto_class)
     context.progress(0.1, "exporting")
     if context.use.call == "generate":

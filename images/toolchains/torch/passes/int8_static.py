@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form, Parameter, PassCard
-from harness.toolchain.checkpoint import load_model
+from harness.toolchain.checkpoint import load_config, load_model
 from harness.toolchain.data import calibration_rows
 from harness.toolchain.parity import sample_inputs
 from harness.toolchain.tracing import logits_module, open_dimensions, tensors_of
@@ -38,9 +38,8 @@ def apply(source: Artifact, out: Path, parameters: Mapping[str, Any], context: C
     the written file. Raises ConversionError where nothing was quantized, or the file gives no numbers at another shape.
     """
     import torch
-    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    config = load_config(source.path)
     seen, unseen = (sample_inputs(source.path, config, context.use, batch) for batch in (2, 3))
     model = logits_module(load_model(source.path, context.auto_class), list(seen))
     context.progress(0.1, "exporting")
