@@ -87,5 +87,8 @@ def _require_head(config: dict[str, Any], task: TaskCard, where: str) -> None:
     if name.endswith(task.heads):
         return
     others = [card.name for card in map(tasks.card, tasks.names()) if name.endswith(card.heads)]
-    cure = f"its task is {others[0]}" if others else f"{task.name} takes classes that end in {' or '.join(task.heads)}"
+    takes = f"{task.name} takes classes that end in {' or '.join(task.heads)}"
+    if name.endswith("Model"):
+        takes = f"it has no head: fine-tune it for {task.name} first, or name a checkpoint that was"
+    cure = f"its task is {others[0]}" if others else takes
     raise SourceError(f"{where}: config.json names a {name}, which is not made for {task.name}", cure)

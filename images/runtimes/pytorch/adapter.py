@@ -17,7 +17,7 @@ import numpy.typing as npt
 from harness.contracts.adapter import Array, Arrays, Unsupported
 from harness.contracts.artifact import Manifest
 from harness.contracts.cards import Form, RuntimeCard
-from harness.contracts.checkpoint import options
+from harness.contracts.checkpoint import has_own_code, options
 
 _EAGER = RuntimeCard(
     name="pytorch",
@@ -232,7 +232,7 @@ class Adapter:
         config = self.transformers.AutoConfig.from_pretrained(artifact, **options(artifact))
         hook = register_module_parameter_registration_hook(to_meta)
         try:
-            model = auto.from_config(config, dtype=dtype)
+            model = auto.from_config(config, dtype=dtype, trust_remote_code=has_own_code(artifact))
         finally:
             hook.remove()
         stored = _stored(artifact, manifest)

@@ -26,7 +26,7 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     """Read the one GGUF file of ``source`` through transformers and save what it holds as fp32.
 
     transformers refuses to save the model that it dequantized, so its state goes into a fresh one first.
-    Raises ConversionError where the saved checkpoint does not give back the same logits.
+    Raises ConversionError where the file lacks tensors, or the saved checkpoint does not give back the same logits.
     """
     import torch
     import transformers
@@ -36,7 +36,10 @@ def export(source: Artifact, out: Path, context: Context) -> Made:
     location: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     auto = getattr(transformers, context.auto_class)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, **location)
-    read = auto.from_pretrained(source.path, dtype=torch.float32, **location).eval()
+    read, told = auto.from_pretrained(source.path, dtype=torch.float32, output_loading_info=True, **location)
+    if told["missing_keys"]:
+        raise ConversionError(f"the GGUF file lacks the tensors of {', '.join(sorted(told['missing_keys'])[:5])}")
+    read.eval()
     context.progress(0.5, "writing the checkpoint")
     config = deepcopy(read.config)
     del config.quantization_config  # "gguf": no longer true of the checkpoint, and other tools refuse it
