@@ -9,6 +9,6 @@ from harness.datasets._text import text_of
 
 
 def read(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A row ``text``; none of an empty file."""
-    if text := text_of(file).strip():
+    """A row ``text``, as it is written; none of a file without text."""
+    if (text := text_of(file)).strip():
         yield file.name, {"text": text}

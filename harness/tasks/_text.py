@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.contracts import checkpoint
 from harness.contracts.adapter import Array
 from harness.contracts.prepared import BATCHES
 from harness.contracts.task import Misfit
@@ -24,10 +25,12 @@ def inputs(ids: Array, segments: Array | None = None) -> dict[str, Array]:
     }
 
 
+LONGEST = 512  # tokens of an example for a model that says no limit
+
+
 def token_limit(tokenizer: Any, model: Path) -> int:
-    """How many tokens the model takes, special ones included."""
-    positions: int = json.loads((model / "config.json").read_text("utf-8")).get("max_position_embeddings", 512)
-    return min(int(tokenizer.model_max_length), positions)
+    """How many tokens an example may have, special ones included."""
+    return checkpoint.token_limit(model, tokenizer) or LONGEST
 
 
 def labels_of(model: Path) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form, Use
+from harness.contracts.checkpoint import token_limit
 from harness.toolchain.checkpoint import image_shape, load_model, load_tokenizer
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
 
@@ -68,14 +69,13 @@ def _samples(path: Path, model: Any, use: Use) -> dict[str, dict[str, Any]]:
     known = [name for name in inspect.signature(model.forward).parameters if name in named]
     return {
         f"tokens_{length}": {name: torch.ones(1, length, dtype=torch.int32) for name in known}
-        for length in _lengths(path, model.config)
+        for length in _lengths(path)
     }
 
 
-def _lengths(path: Path, config: Any) -> list[int]:
+def _lengths(path: Path) -> list[int]:
     """The lengths to export: where the model has fewer positions than the longest of them, its own limit is the last."""
-    limit = load_tokenizer(path).model_max_length
-    limit = min(limit, getattr(config, "max_position_embeddings", None) or limit, LENGTHS[-1])
+    limit = min(token_limit(path, load_tokenizer(path)) or LENGTHS[-1], LENGTHS[-1])
     return [*(length for length in LENGTHS if length < limit), limit]
 
 
