@@ -21,7 +21,11 @@ def read(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             images, labels = arrays["images"], arrays["labels"]
     except (OSError, ValueError, BadZipFile) as error:
         raise ConversionError(f"{file.name}: no archive of arrays: {error}") from None
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise ConversionError(
+            f"{file.name}: labels are {labels.dtype} {list(labels.shape)}: expected a number or name each"
+        )
     if len(images) != len(labels):
         raise ConversionError(f"{file.name}: {len(images)} images but {len(labels)} labels")
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        yield f"{file.name}, image {number}", {"image": image, "label": int(label)}
+        yield f"{file.name}, image {number}", {"image": image, "label": label.item()}

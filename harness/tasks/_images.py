@@ -1,70 +1,128 @@
-"""Images as a model wants them: how it says so, and the pixels themselves."""
+"""Images as a model wants them. The model's own processor of transformers prepares them, where it brings one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.contracts import checkpoint
 from harness.contracts.adapter import Array
 from harness.contracts.task import Misfit
 
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How images become pixels: edge length, channels, and per channel what is taken off and divided by (of 0..1)."""
-
-    image_size: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def of(cls, model: Path) -> Preprocessing:
-        """Read ``config.json`` and, where there is one, ``preprocessor_config.json``."""
-        config = json.loads((model / "config.json").read_text("utf-8"))
-        file = model / "preprocessor_config.json"
-        processor = json.loads(file.read_text("utf-8")) if file.exists() else {}
-        channels = config.get("num_channels", 3)
-        normalize = processor.get("do_normalize", "image_mean" in processor)
-        return cls(
-            image_size=_edge(config.get("image_size") or processor.get("crop_size") or processor.get("size")),
-            channels=channels,
-            mean=tuple(processor["image_mean"]) if normalize else (0.0,) * channels,
-            std=tuple(processor["image_std"]) if normalize else (1.0,) * channels,
-        )
+PROCESSOR = "preprocessor_config.json"
+_WIDEST = {np.dtype(np.uint16): 65535.0}  # what stands for white, where it is not 255
 
 
-def pixels(images: Sequence[Array], how: Preprocessing, size: int) -> npt.NDArray[np.float32]:
-    """Images [height, width] or [height, width, channels], uint8 or float in 0..1, as [images, channels, size, size].
+def scaled(images: Sequence[Array]) -> list[npt.NDArray[np.float32]]:
+    """Images of any type as float32 in 0..1, by what all of them together hold.
 
-    Scaled bilinearly with antialiasing. Raises Misfit where a colour image meets a model of one channel.
+    Integers are taken for 0..255, or for 0..65535 where they are uint16 and go beyond; floats for 0..1, or for 0..255 where
+    they go beyond 1. Raises Misfit for values that are neither.
     """
+    if not images:
+        return []
+    low = min(float(image.min()) for image in images if image.size)
+    high = max(float(image.max()) for image in images if image.size)
+    kinds = {image.dtype for image in images}
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise Misfit("an image holds values that are not finite")
+    whole = all(np.issubdtype(kind, np.integer) for kind in kinds)
+    white = 1.0 if kinds == {np.dtype(bool)} or (not whole and high <= 1) else 255.0
+    if whole and high > white:
+        white = _WIDEST.get(images[0].dtype, white) if len(kinds) == 1 else white
+    if low < 0 or high > white:
+        kind = "/".join(sorted(map(str, kinds)))
+        raise Misfit(f"images of {kind} hold {low:g} to {high:g}: expected 0 to 255, or 0 to 1 for floats")
+    return [np.asarray(image, dtype=np.float32) / np.float32(white) for image in images]
+
+
+def pixels(images: Sequence[Array], model: Path, size: int | None = None) -> npt.NDArray[np.float32]:
+    """Images [height, width] or [height, width, channels] as [images, channels, height, width], ready for the model.
+
+    ``size`` is the edge that a workload asks for, else the model's own. Raises Misfit where colour meets a model of one channel.
+    """
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    channels = config.get("num_channels", 3)
+    planes = [_with_channels(image, channels) for image in scaled(images)]
+    if (model / PROCESSOR).is_file():
+        ready = _processed(planes, model)
+    else:
+        ready = _resized([image.transpose(2, 0, 1) for image in planes], _edge(config.get("image_size")))
+    return ready if size in (None, ready.shape[-1]) and ready.shape[-1] == ready.shape[-2] else _resized(ready, size)
+
+
+def how(model: Path) -> str:
+    """What prepared the images, for the reader of the report."""
+    if not (model / PROCESSOR).is_file():
+        return "scaled to the size in config.json, 0 to 1"
+    processor = _processor(model)
+    steps = [name.removeprefix("do_") for name in _STEPS if getattr(processor, name, None)]
+    return f"{type(processor).__name__}: {', '.join(steps) or 'nothing'}"
+
+
+_STEPS = (
+    "do_convert_rgb",
+    "do_resize",
+    "do_center_crop",
+    "do_rescale",
+    "do_normalize",
+    "do_pad",
+    "do_flip_channel_order",
+)
+
+
+def _with_channels(image: npt.NDArray[np.float32], channels: int) -> npt.NDArray[np.float32]:
+    """[height, width, channels]; a grey image is repeated."""
+    values = image[..., None] if image.ndim == 2 else image
+    if values.ndim != 3 or values.shape[-1] not in (1, channels):
+        raise Misfit(f"an image has the shape {list(image.shape)}, the model takes {channels} channels, the last axis")
+    return np.repeat(values, channels // values.shape[-1], axis=-1)
+
+
+def _processor(model: Path) -> Any:
+    """The model's own processor, over PIL: the other needs torchvision."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return AutoImageProcessor.from_pretrained(model, backend="pil", **checkpoint.options(model))
+    except (ValueError, OSError, KeyError) as error:
+        raise Misfit(f"transformers does not load {PROCESSOR}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _processed(images: Sequence[npt.NDArray[np.float32]], model: Path) -> npt.NDArray[np.float32]:
+    """What the processor makes of the images, which it takes as they are in files: bytes from 0 to 255."""
+    processor = _processor(model)
+    as_bytes = [np.rint(image * 255).astype(np.uint8) for image in images]
+    made = processor(images=as_bytes, input_data_format="channels_last", return_tensors="np")["pixel_values"]
+    return np.asarray(made, dtype=np.float32)
+
+
+def _resized(images: Sequence[Array], size: int | None) -> npt.NDArray[np.float32]:
+    """Planes [channels, height, width] in one size, bilinearly with antialiasing."""
     import torch
 
-    scaled = []
-    for image in images:
-        values = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
-        planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-        if len(planes) not in (1, how.channels):
-            raise Misfit(f"an image has {len(planes)} channels, the model takes {how.channels}")
-        tensor = torch.from_numpy(np.repeat(planes, how.channels // len(planes), axis=0))[None]
-        scaled.append(torch.nn.functional.interpolate(tensor, (size, size), mode="bilinear", antialias=True).numpy())
-    mean, std = (np.array(values, dtype=np.float32)[:, None, None] for values in (how.mean, how.std))
-    return np.asarray((np.concatenate(scaled) - mean) / std, dtype=np.float32)
+    if size is None:
+        raise Misfit("the model's processor makes images that are not square, and the workload names no size")
+    made = [
+        torch.nn.functional.interpolate(
+            torch.from_numpy(np.ascontiguousarray(image))[None], (size, size), mode="bilinear", antialias=True
+        ).numpy()
+        for image in images
+    ]
+    return np.asarray(np.concatenate(made), dtype=np.float32)
 
 
 def _edge(size: Any) -> int:
-    """The edge length of an image size as configurations write it: a number, or a mapping."""
+    """The edge length of an image size as configurations write it: a number, a pair, or a mapping."""
     if isinstance(size, Mapping):
         size = size.get("height") or size.get("shortest_edge")
-    if isinstance(size, Sequence):
+    if isinstance(size, Sequence) and not isinstance(size, str) and size:
         size = size[0]
     if not isinstance(size, int):
-        raise Misfit("the model's configuration names no image size")
+        raise Misfit(f"the model has no {PROCESSOR}, and its configuration names no image size")
     return size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,6 @@ LONGEST = 512  # tokens of an example for a model that says no limit
 def token_limit(tokenizer: Any, model: Path) -> int:
     """How many tokens an example may have, special ones included."""
     return checkpoint.token_limit(model, tokenizer) or LONGEST
-
-
-def labels_of(model: Path) -> list[str]:
-    """The names of the model's classes in their order, as ``id2label`` of its configuration has them; empty without one."""
-    named = json.loads((model / "config.json").read_text("utf-8")).get("id2label", {})
-    return [named[key] for key in sorted(named, key=int)]
 
 
 def packed(items: Sequence[Sequence[int]], tokenizer: Any, limit: int, batch: int, length: int) -> dict[str, Array]:

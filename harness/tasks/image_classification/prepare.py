@@ -10,17 +10,16 @@ import numpy as np
 from harness.contracts import prepared
 from harness.contracts.adapter import Array
 from harness.contracts.task import Misfit, Row
-from harness.tasks._images import Preprocessing, pixels
+from harness.tasks import _images
+from harness.tasks._labels import labels_of, numbers_of
 
 
 def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     """Write the rows' ``image`` and ``label`` (the model's class id)."""
-    how = Preprocessing.of(model)
-    arrays: dict[str, Array] = {
-        "pixel_values": pixels([row["image"] for row in rows], how, how.image_size),
-        "labels": np.array([row["label"] for row in rows], dtype=np.int64),
-    }
-    prepared.save(out, {"image_size": how.image_size}, arrays)
+    labels = numbers_of([row["label"] for row in rows], labels_of(model))
+    values = _images.pixels([row["image"] for row in rows], model)
+    arrays: dict[str, Array] = {"pixel_values": values, "labels": np.array(labels, dtype=np.int64)}
+    prepared.save(out, {"image_size": values.shape[-1], "prepared_by": _images.how(model)}, arrays)
 
 
 def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:
@@ -30,6 +29,6 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
     if len(rows) < count:
         needs = f"needs {count} ({prepared.BATCHES} inputs of batch {batch})"
         raise Misfit(f"the data set has {len(rows)} images, the workload {needs}: ask for a smaller batch")
-    values = pixels([row["image"] for row in rows[:count]], Preprocessing.of(model), size)
+    values = _images.pixels([row["image"] for row in rows[:count]], model, size)
     arrays = {"pixel_values": values.reshape(prepared.BATCHES, batch, *values.shape[1:])}
     prepared.save(out, {"workload": dict(workload)}, arrays)

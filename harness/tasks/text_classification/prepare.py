@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,7 @@ from harness.contracts import checkpoint, prepared
 from harness.contracts.adapter import Array
 from harness.contracts.task import Misfit, Row
 from harness.tasks import _ragged, _text
-
-_UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class that nobody gave a name
-_DEFAULT_LABELS = ["LABEL_0", "LABEL_1"]  # transformers writes no names for two classes that have none
-_LISTED = 12  # names of classes that a message lists
+from harness.tasks._labels import labels_of, numbers_of
 
 
 def problem(row: Row) -> str | None:
@@ -32,7 +28,7 @@ def problem(row: Row) -> str | None:
 
 def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     """Write the rows' texts as the model's sub-tokens, what is too long cut off, and the numbers of their labels."""
-    labels = _text.labels_of(model) or _DEFAULT_LABELS
+    labels = labels_of(model)
     numbers = numbers_of([row["label"] for row in rows], labels)
     tokenizer, limit = _tokenizer(model)
     encoded = _encoded(rows, tokenizer, truncation=True, max_length=limit)
@@ -49,37 +45,6 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
     encoded = _encoded(rows, tokenizer, add_special_tokens=False)
     inputs = _text.packed(encoded["input_ids"], tokenizer, limit, workload["batch"], workload["sequence_length"])
     prepared.save(out, {"workload": dict(workload)}, inputs)
-
-
-def numbers_of(found: Sequence[str | int], labels: Sequence[str]) -> list[int]:
-    """The number of each label among the model's, which are given in their order.
-
-    A label is a number, or a name; digits that are no name are a number. Raises Misfit with the first that the model does not
-    know.
-    """
-    known: dict[str | int, int] = {name: number for number, name in enumerate(labels)}
-    numbers = []
-    for label in found:
-        number = known.get(label, _number(label))
-        if number is None or not 0 <= number < len(labels):
-            raise Misfit(_unknown(label, labels))
-        numbers.append(number)
-    return numbers
-
-
-def _number(label: str | int) -> int | None:
-    if isinstance(label, int):
-        return label
-    return int(label) if label.isascii() and label.isdigit() else None
-
-
-def _unknown(label: str | int, labels: Sequence[str]) -> str:
-    if _number(label) is not None:
-        return f"the label {label!r} is beyond the model's {len(labels)} classes, which begin with 0"
-    if all(map(_UNNAMED.fullmatch, labels)):
-        return f"the model does not name its {len(labels)} classes: the label {label!r} has to be a number from 0"
-    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return f"the label {label!r} is none of the model's: {', '.join(labels[:_LISTED])}{more}"
 
 
 def _encoded(rows: Sequence[Row], tokenizer: Any, **options: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.contracts import checkpoint, prepared
 from harness.contracts.task import Misfit, Row
 from harness.tasks import _ragged, _text
+from harness.tasks._labels import labels_of
 
 
 def problem(row: Row) -> str | None:
@@ -16,13 +17,18 @@ def problem(row: Row) -> str | None:
     tokens, tags = row["tokens"], row["tags"]
     if not isinstance(tokens, list) or not isinstance(tags, list):
         return "tokens and tags have to be lists"
+    if wrong := [tag for tag in tags if not isinstance(tag, (str, int)) or isinstance(tag, bool)]:
+        return f"tags: {wrong[0]!r:.60} is no tag"
+    if wrong := [token for token in tokens if not isinstance(token, str)]:
+        return f"tokens: expected words, got {wrong[0]!r:.60}"
     return None if len(tokens) == len(tags) else f"{len(tokens)} tokens but {len(tags)} tags"
 
 
 def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     """Write the rows' ``tokens`` as the model's sub-tokens, and their ``tags``."""
-    labels = _text.labels_of(model)
-    tags = sorted({tag for row in rows for tag in row["tags"]})
+    labels = labels_of(model)
+    named = [_names_of(row["tags"], labels) for row in rows]
+    tags = sorted({tag for names in named for tag in names})
     _require_iob2([*labels, *tags])
     if not set(labels) & set(tags) - {"O"}:
         raise Misfit(
@@ -33,7 +39,7 @@ def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     firsts = [_text.first_subtokens(encoded.word_ids(i), len(row["tokens"])) for i, row in enumerate(rows)]
     ids, offsets = _ragged.flatten(encoded["input_ids"])
     first, word_offsets = _ragged.flatten(firsts)
-    gold, _ = _ragged.flatten([[tags.index(tag) for tag in row["tags"]] for row in rows])
+    gold, _ = _ragged.flatten([[tags.index(tag) for tag in names] for names in named])
     arrays = {"input_ids": ids, "offsets": offsets, "first": first, "gold": gold, "word_offsets": word_offsets}
     prepared.save(out, {"labels": labels, "tags": tags}, arrays)
 
@@ -44,6 +50,14 @@ def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, in
     encoded = tokenizer([row["tokens"] for row in rows], is_split_into_words=True, add_special_tokens=False)
     inputs = _text.packed(encoded["input_ids"], tokenizer, limit, workload["batch"], workload["sequence_length"])
     prepared.save(out, {"workload": dict(workload)}, inputs)
+
+
+def _names_of(tags: Sequence[str | int], labels: Sequence[str]) -> list[str]:
+    """Tags as names: a number is the place of a label of the model's. Raises Misfit for one beyond them."""
+    for tag in tags:
+        if isinstance(tag, int) and not 0 <= tag < len(labels):
+            raise Misfit(f"the tag {tag} is beyond the model's {len(labels)} labels, which begin with 0")
+    return [labels[tag] if isinstance(tag, int) else tag for tag in tags]
 
 
 def _require_iob2(labels: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.contracts.artifact import Context, Made
 from harness.contracts.task import Row
-from harness.tasks._images import Preprocessing, pixels
+from harness.tasks._images import pixels
 from harness.zoo import PinnedFile
 
 TASK = "image-classification"
@@ -44,7 +44,7 @@ def train(sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: 
     config.image_size = _SIZE  # no field of this architecture, but kept in config.json all the same
     model = ResNetForImageClassification(config).train()
     config.save_pretrained(out)
-    images = torch.from_numpy(pixels([row["image"] for row in rows], Preprocessing.of(out), _SIZE))
+    images = torch.from_numpy(pixels([row["image"] for row in rows], out))
     labels = torch.tensor([row["label"] for row in rows])
 
     steps = _EPOCHS * -(-len(rows) // _BATCH)
@@ -68,8 +68,9 @@ def train(sources: Mapping[str, Path], rows: Sequence[Row], out: Path, context: 
 
 def _write_preprocessor(out: Path) -> None:
     facts = {
-        "image_processor_type": "ConvNextImageProcessor",
+        "image_processor_type": "ViTImageProcessor",
         "do_normalize": True,
+        "do_rescale": True,
         "do_resize": True,
         "image_mean": [_MEAN],
         "image_std": [_STD],
