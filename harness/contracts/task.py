@@ -96,12 +96,12 @@ class TaskCard:
     words: Words
     use: Use
     auto_class: str  # of transformers, such as AutoModelForTokenClassification
-    heads: tuple[str, ...]  # how the class names of its models end in transformers, such as ForTokenClassification
     fields: Mapping[str, Field]  # of a workload, in the order in which a cell's name has them
     columns: tuple[Column, ...]
     metrics: tuple[Metric, ...]
     recipe: Recipe
     source: str  # where the main metric is defined
+    heads: tuple[str, ...] = ()  # how transformers' classes for it end, such as ForTokenClassification; empty: any name
 
     @property
     def facts(self) -> ModelFacts:

@@ -84,9 +84,9 @@ def _require_head(config: dict[str, Any], task: TaskCard, where: str) -> None:
     if not isinstance(classes, list) or not classes or task.auto_class in (config.get("auto_map") or {}):
         return
     name = str(classes[0])
-    if name.endswith(task.heads):
+    if not task.heads or name.endswith(task.heads):
         return
-    others = [card.name for card in map(tasks.card, tasks.names()) if name.endswith(card.heads)]
+    others = [card.name for card in map(tasks.card, tasks.names()) if card.heads and name.endswith(card.heads)]
     takes = f"{task.name} takes classes that end in {' or '.join(task.heads)}"
     if name.endswith("Model"):
         takes = f"it has no head: fine-tune it for {task.name} first, or name a checkpoint that was"

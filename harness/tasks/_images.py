@@ -44,7 +44,7 @@ def scaled(images: Sequence[Array]) -> list[npt.NDArray[np.float32]]:
 def pixels(images: Sequence[Array], model: Path, size: int | None = None) -> npt.NDArray[np.float32]:
     """Images [height, width] or [height, width, channels] as [images, channels, height, width], ready for the model.
 
-    ``size`` is the edge that a workload asks for, else the model's own. Raises Misfit where colour meets a model of one channel.
+    ``size`` is the edge that a workload asks for, else the model's own. Raises Misfit where the channels do not fit.
     """
     config = json.loads((model / "config.json").read_text("utf-8"))
     channels = config.get("num_channels", 3)
@@ -53,7 +53,8 @@ def pixels(images: Sequence[Array], model: Path, size: int | None = None) -> npt
         ready = _processed(planes, model)
     else:
         ready = _resized([image.transpose(2, 0, 1) for image in planes], _edge(config.get("image_size")))
-    return ready if size in (None, ready.shape[-1]) and ready.shape[-1] == ready.shape[-2] else _resized(ready, size)
+    fits = ready.shape[-1] == ready.shape[-2] and size in (None, ready.shape[-1])
+    return ready if fits else _resized(list(ready), size)
 
 
 def how(model: Path) -> str:

@@ -238,9 +238,10 @@ def _require_same(model: Any, out: Path, auto_class: str) -> None:
 
 def _equal(torch: Any, one: Any, other: Any) -> bool:
     """Bit by bit, so that a NaN equals itself."""
-    return (
-        other is not None and one.dtype == other.dtype and torch.equal(one.view(torch.uint8), other.view(torch.uint8))
-    )
+    if other is None or (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    bits, others = (tensor.reshape(-1).view(torch.uint8) for tensor in (one, other))
+    return bool(torch.equal(bits, others))
 
 
 # --- words -------------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_a_task_a_data_set_a_pass_and_a_runtime_that_nothing_uses_change_no_key(
 def test_every_file_changes_the_steps_whose_closure_holds_it_and_those_after_them(tree: Path) -> None:
     before = plan(tree, text=SMALL)
     assert {step.kind for step in before.steps.values()} == {
-        *("fetch", "prepare", "train", "compress", "export", "measure", "evaluate")
+        *("fetch", "normalize", "prepare", "train", "compress", "export", "measure", "evaluate")
     }
     held: dict[Path, set[str]] = {}
     for key, step in before.steps.items():

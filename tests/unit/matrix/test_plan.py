@@ -202,7 +202,7 @@ def test_what_is_made_on_a_gpu_belongs_to_that_gpu() -> None:
 def test_an_implementation_that_lacks_a_parameter_of_the_matrix_is_not_taken() -> None:
     loads = CATALOG.runtimes["llamacpp"].card.loads
     use = PassUse(name="int4", parameters={"group_size": 64})  # OpenVINO's; llama.cpp has blocks of its own
-    with pytest.raises(NoRoute, match=r"loads gguf in 21 precisions; from .*openvino/int4 no exporter leads there"):
+    with pytest.raises(NoRoute, match=r"loads gguf in 22 precisions; from .*openvino/int4 no exporter leads there"):
         route(Form("hf"), [use], loads, Use("generate", "text"), CATALOG)
     assert route(Form("hf"), [PassUse(name="int4")], loads, Use("generate", "text"), CATALOG)[-1].form == Form(
         "gguf", "q4_k_m"

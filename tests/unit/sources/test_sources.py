@@ -64,17 +64,25 @@ def test_a_missing_path_suggests_the_nearest_name(tmp_path: Path) -> None:
     assert "'models'" in str(caught.value.cure)
 
 
-def test_a_model_of_pickles_is_refused_and_taken_on_trust(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "adapter_model.bin"])
+def test_pickled_weights_are_taken_where_nothing_safer_is_there(tmp_path: Path, name: str) -> None:
+    kept, left_out = file_safety.sift(["config.json", name, "training_args.bin"], "path:model", trust=False)
+    assert (kept, left_out) == (["config.json", name], ["training_args.bin"])
+    kept, left_out = file_safety.sift(["config.json", name, "model.safetensors"], "path:model", trust=False)
+    assert (kept, left_out) == (["config.json", "model.safetensors"], [name])
+
+
+def test_a_model_of_other_pickles_is_refused_and_taken_on_trust(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(SourceError, match=r"pytorch_model\.bin can run code") as caught:
+    (folder / "weights.pt").write_bytes(b"pickle")
+    with pytest.raises(SourceError, match=r"weights\.pt can run code") as caught:
         fetch(parse("path:model"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
     assert "trust: true" in str(caught.value.cure)
 
     fetch(parse("path:model"), tmp_path / "trusted", trust=True, base=tmp_path, cache=tmp_path, say=print)
-    assert (tmp_path / "trusted" / "pytorch_model.bin").exists()
+    assert (tmp_path / "trusted" / "weights.pt").exists()
 
 
 def test_many_names_are_sifted_at_once() -> None:

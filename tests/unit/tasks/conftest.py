@@ -5,8 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from harness.contracts import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers, which tells how many tokens a model takes, is not installed here: the configuration alone says it."""
+
+    def token_limit(path: Path, tokenizer: Any) -> int:
+        return min(
+            tokenizer.model_max_length, json.loads((path / "config.json").read_text())["max_position_embeddings"]
+        )
+
+    monkeypatch.setattr(checkpoint, "token_limit", token_limit)
 
 
 @pytest.fixture

@@ -6,24 +6,29 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import log_softmax
 
 from harness.contracts import prepared
+from harness.contracts.task import Misfit
 from harness.tasks.text_generation import prepare, score
 
 
 class CharacterTokenizer:
     """One token per character, as transformers' tokenizers are called."""
 
+    model_max_length = 10**30
+    start: tuple[int, ...] = ()
+
     @classmethod
-    def from_pretrained(cls, path: Path) -> CharacterTokenizer:
+    def from_pretrained(cls, path: Path, **options: Any) -> CharacterTokenizer:
         return cls()
 
-    def __call__(self, text: str, verbose: bool) -> dict[str, list[int]]:
-        return {"input_ids": [ord(character) for character in text]}
+    def __call__(self, text: str, verbose: bool = True, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [*(self.start if add_special_tokens else ()), *map(ord, text)]}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +50,26 @@ def test_windows_hold_512_tokens_do_not_overlap_and_keep_the_tail(model: Path, o
     assert [window.shape for window in windows] == [(1, 512), (1, 512), (1, 178)]
     text = "".join(chr(i) for i in np.concatenate(windows, axis=1)[0])
     assert text == "a" * 700 + "\n\n" + "b" * 500
+
+
+def test_every_window_and_prompt_starts_as_the_tokenizer_starts_a_text(
+    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CharacterTokenizer, "start", (1,))
+    prepare.prepare_evaluation([{"text": "a" * 1000}], model, out)
+    windows = [batch["input_ids"][0] for batch in score.evaluation_batches(out)]
+    assert [(len(window), window[0]) for window in windows] == [(512, 1), (490, 1)]
+    prepare.prepare_workload(
+        [{"text": "abc" * 700}], model, {"batch": 1, "prompt_tokens": 8, "generated_tokens": 2}, out
+    )
+    assert {int(batch["input_ids"][0, 0]) for batch in prepared.load_batches(out)} == {1}
+
+
+def test_a_request_that_the_model_cannot_take_is_refused(model: Path, out: Path) -> None:
+    with pytest.raises(Misfit, match="at most 2048 tokens"):
+        prepare.prepare_workload(
+            [{"text": "a" * 9000}], model, {"batch": 1, "prompt_tokens": 2000, "generated_tokens": 49}, out
+        )
 
 
 def test_a_last_token_by_itself_is_not_a_window(model: Path, out: Path) -> None:
