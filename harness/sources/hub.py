@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import SourceError
+from harness.redaction import without_secrets
 from harness.sources import file_safety
 
 #: What models are made of: weights, configuration, tokenizers. Pictures, read-me files and other formats stay there.
@@ -52,13 +53,14 @@ def fetch(repository: str, revision: str, out: Path, *, trust: bool, say: Callab
         kept, left_out = file_safety.sift(wanted, source, trust=trust)
         if not any(PurePosixPath(name).suffix.lower() in file_safety.WEIGHTS | TRUSTED for name in kept):
             raise SourceError(f"{source}: holds no weights", "choose a repository with *.safetensors, *.gguf or *.onnx")
-        say(f"{source}: {len(kept)} files at commit {commit[:12]} from {api.endpoint}")
+        address = without_secrets(api.endpoint)
+        say(f"{source}: {len(kept)} files at commit {commit[:12]} from {address}")
         snapshot = Path(api.snapshot_download(repository, revision=commit, allow_patterns=_literal(kept)))
     file_safety.copy({name: snapshot / name for name in kept}, out, link=True)
     notes = file_safety.tell_left_out(source, left_out, say)
     if not _COMMIT.fullmatch(revision):
         notes.append(f"{source} was commit {commit} when fetched: a branch or a tag can move, a commit cannot")
-    url = f"{api.endpoint}/{repository}/tree/{commit}"
+    url = f"{address}/{repository}/tree/{commit}"
     return {"url": url, "revision": revision, "commit": commit, "notes": notes}
 
 

@@ -2,97 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from harness.errors import SourceError
 from harness.matrix.source import parse
 from harness.sources import fetch
+from tests.integration.tiny_hub import COMMIT, TinyHub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SAFE = {
     "config.json": b"{}",
     "model.safetensors": b"weights",
     "tokenizer/vocab.txt": b"a\nb\n",
     "README.md": b"read me",
 }
-
-
-class TinyHub(ThreadingHTTPServer):
-    """The part of a hub's interface that a snapshot needs: a revision, its tree, and its files."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), TinyHubHandler)
-        self.repositories: dict[str, dict[str, bytes]] = {}
-        self.gated: set[str] = set()
-        self.downloads: list[str] = []
-        self.authorizations: set[str | None] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class TinyHubHandler(BaseHTTPRequestHandler):
-    server: TinyHub
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        self.server.authorizations.add(self.headers.get("Authorization"))
-        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
-        api = parts[:2] == ["api", "models"]
-        organization, name, action, *rest = parts[2:] if api else parts
-        repository = f"{organization}/{name}"
-        files = self.server.repositories.get(repository)
-        if repository in self.server.gated:
-            self.refuse(403, "GatedRepo")
-        elif files is None:
-            self.refuse(404, "RepoNotFound")
-        elif not rest or rest[0] not in ("main", COMMIT):
-            self.refuse(404, "RevisionNotFound")
-        elif api and action == "revision":
-            siblings = [{"rfilename": name} for name in files]
-            self.answer(
-                json.dumps({"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings}).encode()
-            )
-        elif api and action == "tree":
-            tree = [{"type": "file", "path": p, "size": len(b), "oid": oid(b)} for p, b in files.items()]
-            self.answer(json.dumps(tree).encode())
-        elif action == "resolve" and "/".join(rest[1:]) in files:
-            body = files["/".join(rest[1:])]
-            if self.command == "GET":
-                self.server.downloads.append("/".join(rest[1:]))
-            self.answer(body, {"ETag": f'"{oid(body)}"', "X-Repo-Commit": COMMIT})
-        else:
-            self.refuse(404, "EntryNotFound")
-
-    def refuse(self, status: int, code: str) -> None:
-        self.answer(b"", {"X-Error-Code": code, "X-Error-Message": code}, status)
-
-    def answer(self, body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
-
-
-def oid(body: bytes) -> str:
-    return hashlib.sha1(body).hexdigest()
 
 
 @pytest.fixture
