@@ -22,7 +22,7 @@ import pytest
 
 from harness.engines.registry import choose
 from harness.errors import EnvironmentProblem
-from tests.checkpoints import write_model
+from tests.checkpoints import gguf, write_model
 from tests.integration.tiny_hub import TinyHub
 from tests.unit.sources.test_wheel_files import write_wheel
 
@@ -175,7 +175,8 @@ def leaks_below(folder: Path, but: Path | None = None) -> list[str]:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     (tmp_path / "served").mkdir()
     wheel = write_wheel(
-        tmp_path / "served", {"toy/__init__.py": "", "toy/model/config.json": "{}", "toy/model/model.gguf": ""}
+        tmp_path / "served",
+        {"toy/__init__.py": "", "toy/model/config.json": "{}", "toy/model/model.gguf": gguf().decode()},
     )
     hub, index = TinyHub(), Index(wheel)
     for server in (hub, index):
