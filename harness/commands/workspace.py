@@ -76,7 +76,7 @@ class Workspace:
         """A large folder is hashed once, not once a cell."""
         base = self.matrix_file.resolve().parent
         most = self.matrix.limits.source
-        return cache(lambda parsed: sources.fingerprint(parsed, base, most))
+        return cache(lambda parsed: sources.fingerprint(parsed, base, most, say))
 
     def _formats(self, parsed: source.Source) -> Sequence[str]:
         """The formats of a data set's files; of a source that is no path: not known before it is fetched."""

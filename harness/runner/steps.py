@@ -119,6 +119,7 @@ class Maker:
                 base=self.base,
                 cache=self.store.root / "wheels",
                 trust=step.spec["trust"],
+                most=self.plan.matrix.limits.source,
                 say=partial(self.inside, step.title, None),
             )
             if step.spec["task"]:

@@ -81,6 +81,50 @@ def test_a_hub_cannot_write_outside_the_folder(hub: TinyHub, tmp_path: Path) -> 
     assert not list(tmp_path.rglob("evil.json"))
 
 
+def test_two_files_that_break_off_are_there_whole_or_not_at_all(hub: TinyHub, tmp_path: Path) -> None:
+    weights = bytes(range(256)) * 4096
+    hub.repositories["org/large"] = {**SAFE, "model.safetensors": weights, "other.safetensors": weights[::-1]}
+    hub.cut = dict.fromkeys(("model.safetensors", "other.safetensors"), 1_000)
+    with pytest.raises(SourceError):
+        take("hf:org/large", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    assert hub.cut["model.safetensors"] < 1_000
+
+    hub.cut.clear()
+    take("hf:org/large", tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights
+    assert (tmp_path / "out" / "other.safetensors").read_bytes() == weights[::-1]
+
+
+def test_a_file_that_the_cache_has_cut_short_is_not_taken(hub: TinyHub, tmp_path: Path) -> None:
+    hub.repositories["org/tiny"] = SAFE
+    take("hf:org/tiny", tmp_path / "out")
+    (kept,) = (tmp_path / "hub-cache").rglob("snapshots/*/model.safetensors")
+    kept.resolve().unlink()  # the first fetch took it over by a link: another file takes its place
+    kept.resolve().write_bytes(b"wei")
+    with pytest.raises(SourceError, match="has 3 bytes, and the hub says 7"):
+        take("hf:org/tiny", tmp_path / "again")
+    assert not list((tmp_path / "again").iterdir())
+
+
+def test_a_repository_larger_than_the_limit_is_told_before_anything_is_transferred(
+    hub: TinyHub, tmp_path: Path
+) -> None:
+    hub.repositories["org/tiny"] = SAFE
+    hub.sizes["model.safetensors"] = 3 * 10**12
+    with pytest.raises(SourceError, match=r"3,000\.0 GB"):
+        take("hf:org/tiny", tmp_path / "out")
+    assert hub.downloads == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".json", "\ud800.json", "config.json/b.json", "b\n.json", "b\0.json"])
+def test_a_name_that_no_file_can_have_is_one_line(hub: TinyHub, tmp_path: Path, name: str) -> None:
+    hub.repositories["org/odd"] = {**SAFE, name: b"{}"}
+    with pytest.raises(SourceError) as caught:
+        take("hf:org/odd", tmp_path / "out")
+    assert caught.value.problem.isprintable()
+
+
 def test_an_unknown_repository(hub: TinyHub, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has no repository 'org/missing'"):
         take("hf:org/missing", tmp_path / "out")

@@ -86,6 +86,9 @@ class TinyHubHandler(BaseHTTPRequestHandler):
     def answer(
         self, body: bytes, headers: dict[str, str] | None = None, status: int = 200, *, cut: bool = False
     ) -> None:
+        if begin := int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0] or 0):
+            status, body, whole = 206, body[begin:], len(body)
+            headers = {**(headers or {}), "Content-Range": f"bytes {begin}-{whole - 1}/{whole}"}
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
