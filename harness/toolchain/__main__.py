@@ -25,6 +25,7 @@ from harness.toolchain.artifacts import loaded_versions, read_artifact
 KINDS = ("prepare", "train", "compress", "export")  #: of steps; each has a module of this package, loaded by its name
 
 _LOG_TAIL_LINES = 30
+_LONGEST_REASON = 1000  # characters
 _EXAMPLES = """\
 DIR/step.json says what to do: {"kind", "spec", "seed", "threads"}, with these kinds and specs:
   prepare   {"task", "dataset", "split", "workload"}        inputs: model, data-NAME
@@ -124,6 +125,7 @@ def _seed(seed: int, threads: int) -> None:
 def _reason(failure: Exception) -> str:
     """One line: what an expected failure says, and the type as well where the failure is not one of ours."""
     text = " ".join(str(failure).split()) or "no message"
+    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
     return text if isinstance(failure, ConversionError) else f"{type(failure).__name__}: {text}"
 
 

@@ -16,6 +16,9 @@ def problem(row: Row) -> str | None:
     tokens, tags = row["tokens"], row["tags"]
     if not isinstance(tokens, list) or not isinstance(tags, list):
         return "tokens and tags have to be lists"
+    for name, words in (("tokens", tokens), ("tags", tags)):
+        if not all(isinstance(word, str) for word in words):
+            return f"{name}: expected words, got {words!r:.60}"
     return None if len(tokens) == len(tags) else f"{len(tokens)} tokens but {len(tags)} tags"
 
 
