@@ -155,11 +155,11 @@ def download_failed(release: Release, log: str) -> SourceError:
 
 def _members(archive: zipfile.ZipFile, inside: str, source: str) -> dict[str, zipfile.ZipInfo]:
     """Name below the target folder -> entry; every entry that would leave the target folder is an error."""
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
     exact = [entry for entry in entries if entry.filename == inside]
     below = [entry for entry in entries if entry.filename.startswith(inside + "/")]
     if not exact and not below:
-        names = [entry.filename for entry in entries]
+        names = [entry.filename for entry in entries if entry.filename.isprintable() and len(entry.filename) < 200]
         folders = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents} - {"."}
         near = file_safety.nearest(inside, [*names, *sorted(folders)])
         hint = f"did you mean {', '.join(near)}?" if near else f"it holds {', '.join(sorted(names)[:5])}..."

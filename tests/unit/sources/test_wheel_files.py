@@ -143,6 +143,20 @@ def test_what_no_honest_tool_makes_is_one_line(tmp_path: Path, what: str) -> Non
     assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file()) < 1000
 
 
+def test_an_entry_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    content = write_wheel(tmp_path, {"x": "", "toy/a.txt": "a"}).read_bytes()
+    for header, lengths in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        at = content.index(header) + lengths  # its name of one byte becomes one byte of other things
+        content = content[:at] + b"\0\0\1\0" + content[at + 4 :]
+    folder = tmp_path / "packages" / "toy==1.0"
+    folder.mkdir(parents=True)
+    wheel = folder / "toy-1.0-py3-none-any.whl"
+    wheel.write_bytes(content)
+    wheel.with_name(f"{wheel.name}.sha256").write_text(file_safety.file_hash(wheel))
+    fetch(parse("pypi:toy==1.0/toy"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    assert (tmp_path / "out" / "a.txt").read_text() == "a"
+
+
 def test_what_is_no_zip_is_one_line(tmp_path: Path, links: Path) -> None:
     write_wheel(links, {"toy/a.txt": "a"}).write_bytes(b"no zip")
     with pytest.raises(SourceError, match="toy") as caught:
