@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 
+from harness.redaction import without_secrets
+
 
 class Exit(IntEnum):
     """Exit codes of the command line."""
@@ -19,14 +21,14 @@ class Exit(IntEnum):
 
 
 class HarnessError(Exception):
-    """A mistake or a missing thing, told in one message; ``cure`` is what the reader can do."""
+    """A mistake or a missing thing, told in one message; ``cure`` is what the reader can do. Credentials are taken out."""
 
     exit_code = Exit.USAGE
 
     def __init__(self, problem: str, cure: str | None = None) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.cure = cure
+        super().__init__(without_secrets(problem))
+        self.problem = without_secrets(problem)
+        self.cure = without_secrets(cure) if cure else cure
 
     def __str__(self) -> str:
         return f"{self.problem}\n  hint: {self.cure}" if self.cure else self.problem
@@ -47,7 +49,7 @@ class BuildFailed(EnvironmentProblem):
 
     def __init__(self, problem: str, cure: str | None = None, log_tail: str = "") -> None:
         super().__init__(problem, cure)
-        self.log_tail = log_tail
+        self.log_tail = without_secrets(log_tail)
 
 
 class SourceError(HarnessError):

@@ -13,7 +13,7 @@ from harness.catalog import Catalog, plugins
 from harness.contracts.machine import Machine
 from harness.engines import registry
 from harness.engines.contract import Engine, devices_of
-from harness.errors import EnvironmentProblem
+from harness.errors import EnvironmentProblem, UsageError
 from harness.matrix import load, source, spec
 from harness.matrix.expand import MatrixCell, expand
 from harness.matrix.plan import Plan
@@ -78,7 +78,7 @@ class Workspace:
         """A large folder is hashed once, not once a cell."""
         base = self.matrix_file.resolve().parent
         most = self.matrix.limits.source
-        return cache(lambda parsed: sources.fingerprint(parsed, base, most))
+        return cache(lambda parsed: sources.fingerprint(parsed, base, most, say))
 
     def _contents(self, model: spec.Model) -> source.Contents:
         return look.contents(model, self.matrix_file.resolve().parent, self.matrix.limits.source)
@@ -113,6 +113,8 @@ def open_(
     ``images`` are more folders of images; ``machine`` names this machine in the results. Raises MatrixError, UsageError for a
     wrong selection, EnvironmentProblem where the engine cannot be used.
     """
+    for path in (matrix_file, work, out):
+        _require_utf8(path.absolute())
     catalog = plugins.load(images)
     matrix = load.load(matrix_file, catalog, look.mistakes)
     chosen, reason = registry.choose(engine, work, options_of(machine))
@@ -123,6 +125,14 @@ def open_(
         raise EnvironmentProblem(problem, f"set limits: {{cpus: {least.cpu_count}}}")
     picked = selection(expand(matrix), only, skip, cells, out if failed else None)
     return Workspace(matrix_file, matrix, catalog, chosen, reason, Store(work), out, picked)
+
+
+def _require_utf8(path: Path) -> None:
+    """Raise UsageError for a path that no receipt, result or report could name."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"{str(path)!a}: its name is not UTF-8", "rename the folder, or work elsewhere") from None
 
 
 def options_of(machine: str | None) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from harness.contracts.artifact import ConversionError
-from harness.datasets._text import text_of
+from harness.datasets._text import lines_of
 
 
 def read(file: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -17,15 +18,19 @@ def read(file: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """
     tokens: list[str] = []
     tags: list[str] = []
-    for number, line in enumerate([*text_of(file).split("\n"), ""], start=1):
+    begins = 0
+    for number, line in chain(lines_of(file), [(0, "")]):
         words = line.split()
         if words and words[0] != "-DOCSTART-":
             if len(words) < 2:
-                raise ConversionError(f"{file.name}, line {number}: expected a word and its tag, found {line!r}")
+                raise ConversionError(
+                    f"{file.name}, line {number}: expected a word and its tag, found {line.strip()[:60]!r}"
+                )
+            begins = begins if tokens else number
             tokens.append(words[0])
             tags.append(words[-1])
         elif tokens:
-            yield f"{file.name}, line {number - len(tokens)}", {"tokens": tokens, "tags": _iob2(tags)}
+            yield f"{file.name}, line {begins}", {"tokens": tokens, "tags": _iob2(tags)}
             tokens, tags = [], []
 
 

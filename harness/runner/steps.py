@@ -28,6 +28,7 @@ from harness.errors import HarnessError
 from harness.matrix import source
 from harness.matrix.keys import hand_code
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
+from harness.redaction import without_secrets
 from harness.results import Status
 from harness.runner.interrupt import Interrupted, Interrupts
 from harness.runner.receipt import Energy, Receipt
@@ -104,7 +105,8 @@ class Maker:
             if isinstance(error, OSError) and error.errno in DISK_TROUBLES:  # no other step would fare better
                 raise
             reason = f"{step.kind}: {type(error).__name__}: {error} (an error of the harness: please report it)"
-            return Failure(Status.CRASHED, " ".join(reason.split()), traceback.format_exc(), step.title)
+            trace = without_secrets(traceback.format_exc())
+            return Failure(Status.CRASHED, without_secrets(" ".join(reason.split())), trace, step.title)
 
     def _fetch(self, step: Step) -> Failure | None:
         folder = self.store.begin(step.key, values.dump(describe(step)))
@@ -117,6 +119,7 @@ class Maker:
                 base=self.base,
                 cache=self.store.root / "wheels",
                 trust=step.spec["trust"],
+                most=self.plan.matrix.limits.source,
                 say=partial(self.inside, step.title, None),
             )
             if step.spec["task"]:

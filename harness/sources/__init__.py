@@ -20,16 +20,22 @@ from harness.sources.models import describe_model
 
 Say: TypeAlias = Callable[[str], None]
 
+LARGE = 10**9  # bytes: reading them takes so long that one wonders
 
-def fingerprint(source: Source, base: Path, most: int = file_safety.MAX_BYTES) -> str:
+
+def fingerprint(source: Source, base: Path, most: int = file_safety.MAX_BYTES, say: Say = lambda line: None) -> str:
     """What a cache key must hold of ``source``: its text, and for ``path:`` the hash of its contents.
 
-    ``base`` is the folder of the matrix file, ``most`` how many bytes a source may have. Raises SourceError where a path does
-    not exist, or is nothing that may come in.
+    ``base`` is the folder of the matrix file, ``most`` how many bytes a source may have; ``say`` hears of large ones before
+    they are read. Raises SourceError where a path does not exist, cannot be read, or is nothing that may come in.
     """
-    if isinstance(source, PathSource):
-        return f"path:sha256={file_safety.content_hash(existing(source, base), most)}"
-    return str(source)
+    if not isinstance(source, PathSource):
+        return str(source)
+    path = existing(source, base)
+    with file_safety.os_errors_told(path):
+        if (size := file_safety.total(file_safety.files_below(path, most).values())) >= LARGE:
+            say(f"{source}: reading {file_safety.size_told(size)} to see whether they changed")
+        return f"path:sha256={file_safety.content_hash(path, most)}"
 
 
 def fetch(
@@ -55,12 +61,14 @@ def fetch(
         SourceError: not found, no network, wrong hash, an unsafe file, no disk space, no permission; with a cure.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with file_safety.disk_full_told(out):
+    with file_safety.os_errors_told(out):
         match source:
             case HubSource():
                 if sha256:
                     raise SourceError(f"{source}: sha256 does not apply to a hub", "pin the commit: hf:org/name@commit")
-                facts = hub.fetch(source.repository, source.revision, out, file=source.file, trust=trust, say=say)
+                facts = hub.fetch(
+                    source.repository, source.revision, out, file=source.file, trust=trust, most=most, say=say
+                )
             case PathSource():
                 facts = _copy(source, existing(source, base), out, sha256, trust, most, say)
             case PackageSource():
@@ -86,7 +94,10 @@ def write_manifest(out: Path, facts: Mapping[str, Any], task: TaskCard) -> None:
 def existing(source: PathSource, base: Path) -> Path:
     """The file or folder that a source names, relative to the folder of the matrix file. Raises SourceError."""
     try:
-        path = (base / Path(source.path).expanduser()).resolve()
+        named = base / Path(source.path).expanduser()
+        path = named.resolve()
+        if path.is_file() and named.name not in ("", ".", ".."):
+            path = named.parent.resolve() / named.name  # in a hub's cache the link has the name of the file
         there = path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a user who is not there, a circle of links
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -105,10 +116,11 @@ def existing(source: PathSource, base: Path) -> Path:
 def _copy(
     source: PathSource, path: Path, out: Path, sha256: str | None, trust: bool, most: int, say: Say
 ) -> dict[str, Any]:
+    files = file_safety.files_below(path, most)
+    say(f"{source}: {len(files):,} files, {file_safety.size_told(file_safety.total(files.values()))}")
     found = file_safety.content_hash(path, most)
     if sha256 and sha256.lower() != found:
         raise file_safety.wrong_hash(str(source), sha256, found)
-    files = file_safety.files_below(path, most)
     kept, left_out = file_safety.sift(files, str(source), trust=trust)
     file_safety.copy({name: files[name] for name in kept}, out)
     return {"sha256": found, "notes": file_safety.tell_left_out(str(source), left_out, say)}

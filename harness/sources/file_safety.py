@@ -58,7 +58,9 @@ def _is_weights(name: str) -> bool:
 
 
 def require_inside(name: str, source: str) -> None:
-    """Raise SourceError for a name that would be written outside the folder it is meant for."""
+    """Raise SourceError for a name that would be written outside the folder it is meant for, or that can't be kept."""
+    if not name.isprintable():
+        raise SourceError(f"{source}: the name {name[:80]!r} can't be kept", "do not use this source")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
         raise SourceError(
@@ -93,22 +95,39 @@ def files_below(path: Path, most: int = MAX_BYTES) -> dict[str, Path]:
     if path.is_file():
         found = {path.name: path}
     elif path.is_dir():
-        found = dict(sorted(_walk(path, _allowed_root(path))))
+        found = dict(sorted(_walk(path, _allowed_roots(path))))
     else:
         raise SourceError(f"{path}: neither a file nor a folder", "name a plain file, or a folder of plain files")
-    if (size := sum(file.stat().st_size for file in found.values())) > most:
-        problem = f"{path}: {size / 1e9:,.1f} GB, which is more than the {most / 1e9:,.1f} GB that a source may have"
-        raise SourceError(problem, "is this the right folder? if so, raise `limits: {source: ...}` in the matrix")
+    require_small(str(path), total(found.values()), most)
     return found
 
 
-def _allowed_root(folder: Path) -> Path:
-    """Where links inside a folder may lead: the folder, or of a hub's cache the repository that the snapshot belongs to."""
+def total(files: Iterable[Path]) -> int:
+    """Bytes of files, as they would be read: holes of sparse files count."""
+    return sum(file.stat().st_size for file in files)
+
+
+def require_small(source: str, size: int, most: int) -> None:
+    """Raise SourceError where the ``size`` bytes of a source are more than ``most``."""
+    if size > most:
+        problem = f"{source}: {size_told(size)}, which is more than the {size_told(most)} that a source may have"
+        raise SourceError(problem, "is this the right source? if so, raise `limits: {source: ...}` in the matrix")
+
+
+def size_told(size: int) -> str:
+    """A size in the unit that suits it: ``3,298.5 GB``."""
+    unit, name = next(((unit, name) for unit, name in ((10**9, "GB"), (10**6, "MB")) if size >= unit), (1000, "kB"))
+    return f"{size / unit:,.1f} {name}"
+
+
+def _allowed_roots(folder: Path) -> tuple[Path, ...]:
+    """Where links inside a folder may lead: to itself, and in a snapshot of a hub's cache to the blobs of its repository."""
     real = folder.resolve()
-    return real.parent.parent if real.parent.name == "snapshots" and (real.parent.parent / "blobs").is_dir() else real
+    snapshots = next((parent for parent in real.parents if parent.name == "snapshots"), None)
+    return (real, snapshots.parent / "blobs") if snapshots else (real,)
 
 
-def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, roots: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
     pending, count = [folder], 0
     while pending:
         for entry in sorted(pending.pop().iterdir()):
@@ -117,8 +136,10 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
             name = entry.relative_to(folder).as_posix()
             if not name.isprintable() or _not_utf8(name):
                 raise SourceError(f"{folder}: the name {name!r} can't be kept", "rename it in plain UTF-8")
-            if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+            if entry.is_symlink() and not _leads_into(entry, roots):
                 raise SourceError(f"{folder}: {name} is a link out of the folder", "replace it by the file itself")
+            if entry.is_symlink() and entry.is_dir():
+                raise SourceError(f"{folder}: {name} is a link to a folder", "replace it by the folder itself")
             if entry.is_dir() and not entry.is_symlink():
                 pending.append(entry)
             elif entry.is_file():
@@ -128,6 +149,14 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
                 raise SourceError(f"{folder}: {name} is no plain file (a pipe, a device, a broken link)", "remove it")
             if count > MAX_FILES:
                 raise SourceError(f"{folder}: more than {MAX_FILES:,} files", "is this the right folder?")
+
+
+def _leads_into(link: Path, roots: tuple[Path, ...]) -> bool:
+    try:
+        target = link.resolve()
+    except (OSError, RuntimeError):  # a circle of links
+        return False
+    return any(target.is_relative_to(root) for root in roots)
 
 
 def _not_utf8(name: str) -> bool:
@@ -168,7 +197,7 @@ def copy(files: Mapping[str, Path], out: Path, *, link: bool = False) -> None:
 
     Links are for files that nobody changes in place, such as a hub's blobs: a user's own file is always copied.
     """
-    require_space(out, 0 if link else sum(file.stat().st_size for file in files.values()))
+    require_space(out, 0 if link else total(files.values()))
     for name, file in files.items():
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,8 +218,12 @@ def require_space(folder: Path, wanted: int) -> None:
         raise _disk_full(folder, f"{wanted / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
 
 
+#: What names of files can come to that another file system allows, or that an archive made up.
+_NAMING = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL, errno.EILSEQ)
+
+
 @contextmanager
-def disk_full_told(folder: Path) -> Iterator[None]:
+def os_errors_told(folder: Path) -> Iterator[None]:
     """Turn the system's "no space left" and "permission denied" into errors with a cure."""
     try:
         yield
@@ -200,6 +233,9 @@ def disk_full_told(folder: Path) -> Iterator[None]:
         if error.errno in (errno.EROFS, errno.EIO):
             problem = f"{folder}: {(error.strerror or 'input/output error').lower()} while fetching"
             raise SourceError(problem, "is the disk sound and mounted for writing?") from error
+        if error.errno in _NAMING:
+            problem = f"{str(error.filename or folder)[-120:]!r}: {(error.strerror or 'no such name').lower()}"
+            raise SourceError(problem, "two of its names clash, or this file system can't have them") from error
         if isinstance(error, PermissionError):
             raise SourceError(
                 f"{error.filename}: permission denied", "make it readable, or run as its owner"

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import SourceError
+from harness.redaction import without_secrets
 from harness.sources import file_safety
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 #: What models are made of: weights, configuration, tokenizers. Pictures, read-me files and other formats stay there.
 WANTED = file_safety.WEIGHTS | {
@@ -34,11 +38,18 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def fetch(
-    repository: str, revision: str, out: Path, *, file: str = "", trust: bool, say: Callable[[str], None]
+    repository: str,
+    revision: str,
+    out: Path,
+    *,
+    file: str = "",
+    trust: bool,
+    most: int,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Take a snapshot of a repository, or the one ``file`` of it, into ``out``; facts of where it came from.
 
-    Raises SourceError.
+    All of it is taken or none. ``most`` is how many bytes it may have. Raises SourceError.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -48,9 +59,9 @@ def fetch(
     endpoint = os.environ.get("HF_ENDPOINT") or None
     api = HfApi(endpoint=endpoint)
     with _hub_errors_told(repository, revision, api.endpoint):
-        info = api.model_info(repository, revision=revision)
+        info = api.model_info(repository, revision=revision, files_metadata=True)
         commit = info.sha or revision
-        listed = [sibling.rfilename for sibling in info.siblings or []]
+        listed = {sibling.rfilename: sibling for sibling in info.siblings or []}
         wanted = [name for name in listed if PurePosixPath(name).suffix.lower() in WANTED | TRUSTED]
         if file:
             wanted = _only(file, listed, source)
@@ -59,22 +70,38 @@ def fetch(
         kept, left_out = file_safety.sift(wanted, source, trust=trust)
         if not any(PurePosixPath(name).suffix.lower() in file_safety.WEIGHTS | TRUSTED for name in kept):
             raise SourceError(f"{source}: holds no weights", "choose a repository with *.safetensors, *.gguf or *.onnx")
-        say(f"{source}: {len(kept)} files at commit {commit[:12]} from {api.endpoint}")
+        address = without_secrets(api.endpoint)
+        size = sum(listed[name].size or 0 for name in kept)
+        file_safety.require_small(source, size, most)
+        say(f"{source}: {len(kept)} files, {file_safety.size_told(size)}, at commit {commit[:12]} from {address}")
         snapshot = Path(api.snapshot_download(repository, revision=commit, allow_patterns=_literal(kept)))
+    for name in kept:
+        _require_whole(source, snapshot / name, listed[name])
     file_safety.copy({name: snapshot / name for name in kept}, out, link=True)
     notes = file_safety.tell_left_out(source, left_out, say)
     if not _COMMIT.fullmatch(revision):
         notes.append(f"{source} was commit {commit} when fetched: a branch or a tag can move, a commit cannot")
-    url = f"{api.endpoint}/{repository}/tree/{commit}"
+    url = f"{address}/{repository}/tree/{commit}"
     return {"url": url, "revision": revision, "commit": commit, "notes": notes}
 
 
-def _only(file: str, listed: list[str], source: str) -> list[str]:
+def _only(file: str, listed: Iterable[str], source: str) -> list[str]:
     """The file that is meant. Raises SourceError where the repository does not have it."""
     if file not in listed:
-        near = file_safety.nearest(file, listed)
+        near = file_safety.nearest(file, list(listed))
         raise SourceError(f"{source}: has no file {file!r}", f"did you mean {near[0]!r}?" if near else None)
     return [file]
+
+
+def _require_whole(source: str, file: Path, told: RepoSibling) -> None:
+    """Raise SourceError where a file of the cache is not there, or not what the hub says it is."""
+    wrong = "is not there" if not file.is_file() else None
+    if not wrong and told.size is not None and file.stat().st_size != told.size:
+        wrong = f"has {file.stat().st_size:,} bytes, and the hub says {told.size:,}"
+    if not wrong and told.lfs and file_safety.file_hash(file) != told.lfs.sha256:
+        wrong = "does not have the hash that the hub says"
+    if wrong:
+        raise SourceError(f"{source}: {told.rfilename} {wrong}", f"remove it and run again: {file.resolve()}")
 
 
 def _literal(names: list[str]) -> list[str]:

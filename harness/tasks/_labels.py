@@ -39,13 +39,13 @@ def numbers_of(found: Sequence[str | int], labels: Sequence[str]) -> list[int]:
 def _number(label: str | int) -> int | None:
     if isinstance(label, int):
         return label
-    return int(label) if label.isascii() and label.isdigit() else None
+    return int(label) if label.isascii() and label.isdigit() and len(label) < 10 else None
 
 
 def _unknown(label: str | int, labels: Sequence[str]) -> str:
     if _number(label) is not None:
         return f"the label {label!r} is beyond the model's {len(labels)} classes, which begin with 0"
     if all(map(_UNNAMED.fullmatch, labels)):
-        return f"the model does not name its {len(labels)} classes: the label {label!r} has to be a number from 0"
+        return f"the model does not name its {len(labels)} classes: the label {label!r:.60} has to be a number from 0"
     more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return f"the label {label!r} is none of the model's: {', '.join(labels[:_LISTED])}{more}"
+    return f"the label {label!r:.60} is none of the model's: {', '.join(labels[:_LISTED])}{more}"

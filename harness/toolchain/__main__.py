@@ -31,6 +31,7 @@ KINDS = (
 )  #: of steps; each has a module in ``steps``, loaded by its name
 
 _LOG_TAIL_LINES = 30
+_LONGEST_REASON = 1000  # characters
 _EXAMPLES = """\
 DIR/step.json says what to do: {"kind", "spec", "seed", "threads"}, with these kinds and specs:
   normalize {"precision", "trust"}                          inputs: artifact, base of an adapter alone
@@ -131,6 +132,7 @@ def _seed(seed: int, threads: int) -> None:
 def _reason(failure: Exception) -> str:
     """One line: what an expected failure says, and the type as well where the failure is not one of ours."""
     text = " ".join(str(failure).split()) or "no message"
+    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
     return text if isinstance(failure, ConversionError) else f"{type(failure).__name__}: {text}"
 
 

@@ -2,97 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from harness.errors import SourceError
 from harness.matrix.source import parse
 from harness.sources import fetch
+from tests.integration.tiny_hub import COMMIT, TinyHub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SAFE = {
     "config.json": b"{}",
     "model.safetensors": b"weights",
     "tokenizer/vocab.txt": b"a\nb\n",
     "README.md": b"read me",
 }
-
-
-class TinyHub(ThreadingHTTPServer):
-    """The part of a hub's interface that a snapshot needs: a revision, its tree, and its files."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), TinyHubHandler)
-        self.repositories: dict[str, dict[str, bytes]] = {}
-        self.gated: set[str] = set()
-        self.downloads: list[str] = []
-        self.authorizations: set[str | None] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class TinyHubHandler(BaseHTTPRequestHandler):
-    server: TinyHub
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        self.server.authorizations.add(self.headers.get("Authorization"))
-        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
-        api = parts[:2] == ["api", "models"]
-        organization, name, action, *rest = parts[2:] if api else parts
-        repository = f"{organization}/{name}"
-        files = self.server.repositories.get(repository)
-        if repository in self.server.gated:
-            self.refuse(403, "GatedRepo")
-        elif files is None:
-            self.refuse(404, "RepoNotFound")
-        elif not rest or rest[0] not in ("main", COMMIT):
-            self.refuse(404, "RevisionNotFound")
-        elif api and action == "revision":
-            siblings = [{"rfilename": name} for name in files]
-            self.answer(
-                json.dumps({"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings}).encode()
-            )
-        elif api and action == "tree":
-            tree = [{"type": "file", "path": p, "size": len(b), "oid": oid(b)} for p, b in files.items()]
-            self.answer(json.dumps(tree).encode())
-        elif action == "resolve" and "/".join(rest[1:]) in files:
-            body = files["/".join(rest[1:])]
-            if self.command == "GET":
-                self.server.downloads.append("/".join(rest[1:]))
-            self.answer(body, {"ETag": f'"{oid(body)}"', "X-Repo-Commit": COMMIT})
-        else:
-            self.refuse(404, "EntryNotFound")
-
-    def refuse(self, status: int, code: str) -> None:
-        self.answer(b"", {"X-Error-Code": code, "X-Error-Message": code}, status)
-
-    def answer(self, body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
-
-
-def oid(body: bytes) -> str:
-    return hashlib.sha1(body).hexdigest()
 
 
 @pytest.fixture
@@ -153,6 +79,50 @@ def test_a_hub_cannot_write_outside_the_folder(hub: TinyHub, tmp_path: Path) -> 
     with pytest.raises(SourceError, match="unsafe entry"):
         take("hf:org/evil", tmp_path / "out")
     assert not list(tmp_path.rglob("evil.json"))
+
+
+def test_two_files_that_break_off_are_there_whole_or_not_at_all(hub: TinyHub, tmp_path: Path) -> None:
+    weights = bytes(range(256)) * 4096
+    hub.repositories["org/large"] = {**SAFE, "model.safetensors": weights, "other.safetensors": weights[::-1]}
+    hub.cut = dict.fromkeys(("model.safetensors", "other.safetensors"), 1_000)
+    with pytest.raises(SourceError):
+        take("hf:org/large", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    assert hub.cut["model.safetensors"] < 1_000
+
+    hub.cut.clear()
+    take("hf:org/large", tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights
+    assert (tmp_path / "out" / "other.safetensors").read_bytes() == weights[::-1]
+
+
+def test_a_file_that_the_cache_has_cut_short_is_not_taken(hub: TinyHub, tmp_path: Path) -> None:
+    hub.repositories["org/tiny"] = SAFE
+    take("hf:org/tiny", tmp_path / "out")
+    (kept,) = (tmp_path / "hub-cache").rglob("snapshots/*/model.safetensors")
+    kept.resolve().unlink()  # the first fetch took it over by a link: another file takes its place
+    kept.resolve().write_bytes(b"wei")
+    with pytest.raises(SourceError, match="has 3 bytes, and the hub says 7"):
+        take("hf:org/tiny", tmp_path / "again")
+    assert not list((tmp_path / "again").iterdir())
+
+
+def test_a_repository_larger_than_the_limit_is_told_before_anything_is_transferred(
+    hub: TinyHub, tmp_path: Path
+) -> None:
+    hub.repositories["org/tiny"] = SAFE
+    hub.sizes["model.safetensors"] = 3 * 10**12
+    with pytest.raises(SourceError, match=r"3,000\.0 GB"):
+        take("hf:org/tiny", tmp_path / "out")
+    assert hub.downloads == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".json", "\ud800.json", "config.json/b.json", "b\n.json", "b\0.json"])
+def test_a_name_that_no_file_can_have_is_one_line(hub: TinyHub, tmp_path: Path, name: str) -> None:
+    hub.repositories["org/odd"] = {**SAFE, name: b"{}"}
+    with pytest.raises(SourceError) as caught:
+        take("hf:org/odd", tmp_path / "out")
+    assert caught.value.problem.isprintable()
 
 
 def test_an_unknown_repository(hub: TinyHub, tmp_path: Path) -> None:

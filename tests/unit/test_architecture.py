@@ -56,6 +56,7 @@ def files_of(name: str) -> list[Path]:
 
 #: The rooms from bottom to top. A room imports rooms of lower lines; of its own line only itself and what NEIGHBOURS allows.
 LAYERS = (
+    {"redaction"},
     {"errors", "stats", "contracts", "results"},
     {"tasks", "datasets", "zoo"},
     {"worker", "toolchain", "catalog"},

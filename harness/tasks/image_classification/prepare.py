@@ -14,6 +14,14 @@ from harness.tasks import _images
 from harness.tasks._labels import labels_of, numbers_of
 
 
+def problem(row: Row) -> str | None:
+    """What is wrong with a row, or None."""
+    if not isinstance(row["image"], np.ndarray):
+        return f"image: expected pixels, got {row['image']!r:.60}"
+    label = row["label"]
+    return None if isinstance(label, (int, np.integer)) and label >= 0 else f"label: {label!r:.60} is no class"
+
+
 def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     """Write the rows' ``image`` and ``label`` (the model's class id)."""
     labels = numbers_of([row["label"] for row in rows], labels_of(model))

@@ -15,6 +15,11 @@ from harness.tasks import _ragged
 WINDOW = 512
 
 
+def problem(row: Row) -> str | None:
+    """What is wrong with a row, or None."""
+    return None if isinstance(row["text"], str) else f"text: expected text, got {row['text']!r:.60}"
+
+
 def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     """Write the windows of the rows' ``text``."""
     tokenizer, limit = _tokenizer(model)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def test_a_suffix_without_a_reader_is_told_with_what_is_near() -> None:
 
 
 def test_text_is_one_row(tmp_path: Path) -> None:
-    assert rows(written(tmp_path, "a.txt", " to read\n")) == [{"text": "to read"}]
+    assert rows(written(tmp_path, "a.txt", " to read\n")) == [{"text": " to read\n"}]
     assert rows(written(tmp_path, "a.txt", "\n")) == []
 
 
@@ -128,6 +130,22 @@ def test_a_table_that_was_written_comes_back(tmp_path_factory: pytest.TempPathFa
         ("a.csv", 'text,label\n"open,1\n', "a.csv, line 2: unexpected end of data"),
         ("a.csv", "text,text\na,1\n", "a.csv, line 1: the column 'text' is named twice"),
         ("a.npz", b"no archive", "a.npz: no archive of arrays: "),
+        ("a.jsonl", '{"a": 1}\n{"text": NaN}', "a.jsonl, line 2: NaN is no number of JSON"),
+        ("a.jsonl", '{"a": ' + "9" * 5000 + "}", "a.jsonl, line 1: Exceeds the limit"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl, line 1: maximum recursion depth"),
+        ("a.jsonl", '{"text": "\\ud83d"}', "a.jsonl, line 1: 'utf-8' codec can't encode"),
+        ("a.jsonl", '{"text": "a"}'.encode("utf-16"), "a.jsonl, line 1: UTF-16, not UTF-8"),
+        ("a.jsonl", '{"text": "a"}'.encode("utf-16-le"), "a.jsonl, line 1: holds a NUL"),
+        ("a.jsonl", b'{"text": "a"}\n' + b"x" * (2**24 + 1), "a.jsonl, line 2: longer than 16,777,216 bytes"),
+        ("a.csv", b"text,label\na,1\nb\0,2\n", "a.csv, line 3: holds a NUL"),
+        ("a.csv", b"text,label\na," + b"x" * (2**24 + 1), "a.csv, line 2: longer than 16,777,216 bytes"),
+        ("a.csv", b'text,label\n"' + (b"x" * 1023 + b"\n") * 2**15 + b'",1', "a.csv, line 16386: field larger"),
+        ("a.csv", "a," * 20_000, "a.csv, line 1: 20,001 columns"),
+        ("a.csv", "x" * 500 + "," + "x" * 500, "a.csv, line 1: the column 'xxx"),
+        ("a.tsv", b"text\tlabel\n\xff\xfe\t1", "a.tsv, line 2: UTF-16, not UTF-8"),
+        ("a.conll", b"EU B-ORG\nx\0 O\n", "a.conll, line 2: holds a NUL"),
+        ("a.conll", "EU B-ORG\n" + "x" * 10_000, "a.conll, line 2: expected a word and its tag, found 'xxx"),
+        ("a.txt", b"one\ntwo\0", "a.txt, line 2: holds a NUL"),
     ],
 )
 def test_a_file_that_can_t_be_read_is_told_with_the_place(
@@ -138,6 +156,82 @@ def test_a_file_that_can_t_be_read_is_told_with_the_place(
         rows(file)
     assert str(raised.value).startswith(told)
     assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 200
+
+
+def test_a_file_of_one_endless_row_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(3 * 2**40)  # sparse
+    with pytest.raises(ConversionError, match=r"a\.txt: 3,298,534,883,328 bytes in one row"):
+        rows(tmp_path / "a.txt")
+
+
+def npy(header: str, data: bytes = b"") -> bytes:
+    """NumPy's format with a header as it is given."""
+    padded = header.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded + data
+
+
+def shaped(dtype: str, shape: tuple[int, ...], data: bytes = b"") -> bytes:
+    return npy(repr({"descr": dtype, "fortran_order": False, "shape": shape}), data)
+
+
+#: What is wrong with the pixels of an archive whose labels are right -> the array.
+PIXELS = {
+    "no array": b"no array",
+    "cut short": shaped("|u1", (2, 4, 4), bytes(31)),
+    "an endless shape": shaped("|u1", (2**60, 2**60, 4)),
+    "a large shape": shaped("|u1", (2, 2**20, 2**20), bytes(32)),
+    "a negative shape": shaped("|u1", (-2, -4, 4), bytes(32)),
+    "a shape of words": npy("{'descr': '|u1', 'fortran_order': False, 'shape': 'x'}"),
+    "code for a header": npy("__import__('os').system('true')"),
+    "a header that nests": npy("(" * 110),
+    "another version": b"\x93NUMPY\x09\x00" + bytes(100),
+    "a pickle": shaped("|O", (2,), pickle.dumps([1, 2])),
+    "text": shaped("<U4", (2, 4, 4), bytes(512)),
+    "fields": npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 4, 4)}", bytes(128)),
+    "complex numbers": shaped("<c8", (2, 4, 4), bytes(256)),
+    "one dimension": shaped("|u1", (2,), bytes(2)),
+    "no dimension": shaped("|u1", (), bytes(1)),
+    "no height": shaped("|u1", (2, 0, 4)),
+    "not a number": shaped("<f4", (2, 1, 1), np.array([0, np.nan], "<f4").tobytes()),
+}
+
+
+@pytest.mark.parametrize("wrong", PIXELS)
+def test_what_is_wrong_with_pixels_is_one_line(wrong: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", PIXELS[wrong])
+        archive.writestr("labels.npy", shaped("<i8", (2,), bytes(16)))
+    with pytest.raises(ConversionError) as raised:
+        rows(tmp_path / "a.npz")
+    assert str(raised.value).startswith("a.npz")
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("labels", [np.array([0.5, 1]), np.array(3), np.zeros((2, 2), int)])
+def test_what_is_no_label_is_one_line(labels: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4), np.uint8), labels=labels)
+    with pytest.raises(ConversionError, match=r"a\.npz: labels have to be whole numbers"):
+        rows(tmp_path / "a.npz")
+
+
+def test_an_archive_that_unpacks_to_more_than_is_read_is_told_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.datasets.npz.MOST_BYTES", 2**20)
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((2, 1024, 1024), np.uint8), labels=np.array([0, 1]))
+    with pytest.raises(ConversionError, match="2,097,152 bytes; 1,048,576 are read"):
+        rows(tmp_path / "a.npz")
+
+
+def test_many_files_are_told_by_some_of_them(tmp_path: Path) -> None:
+    for number in range(500):
+        written(tmp_path, f"{number:03}.bin", "")
+    with pytest.raises(ConversionError, match="and 490 more") as raised:
+        datasets.own_file(tmp_path, "evaluate")
+    assert len(str(raised.value)) < 400
 
 
 def test_images_without_labels_are_an_error(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import stat
 from pathlib import Path
 
 import pytest
 
 from harness import tasks
 from harness.errors import SourceError
-from harness.matrix.source import parse
+from harness.matrix.source import PathSource, parse
 from harness.sources import fetch, file_safety, fingerprint, write_manifest
 from tests.checkpoints import write_model
 
@@ -67,7 +69,7 @@ def test_a_missing_path_suggests_the_nearest_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "adapter_model.bin"])
 def test_pickled_weights_are_taken_where_nothing_safer_is_there(tmp_path: Path, name: str) -> None:
     kept, left_out = file_safety.sift(["config.json", name, "training_args.bin"], "path:model", trust=False)
-    assert (kept, left_out) == (["config.json", name], ["training_args.bin"])
+    assert (kept, left_out) == (sorted(["config.json", name]), ["training_args.bin"])
     kept, left_out = file_safety.sift(["config.json", name, "model.safetensors"], "path:model", trust=False)
     assert (kept, left_out) == (["config.json", "model.safetensors"], [name])
 
@@ -99,7 +101,7 @@ def test_what_can_run_code_is_left_out_beside_safetensors_and_said(tmp_path: Pat
     facts = fetch(parse("path:model"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=said.append)
     assert not (tmp_path / "out" / "modeling.py").exists()
     assert "modeling.py" in facts["notes"][0]
-    assert said == facts["notes"]
+    assert said == ["path:model: 3 files, 0.1 kB", *facts["notes"]]  # its size before anything else
 
 
 def test_a_fetched_folder_becomes_an_artifact_that_names_its_origin(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_too_little_disk_space_is_told_before_copying(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="filled up"), file_safety.disk_full_told(tmp_path):
+    with pytest.raises(SourceError, match="filled up"), file_safety.os_errors_told(tmp_path):
         raise OSError(28, "No space left on device")
 
 
@@ -137,15 +139,105 @@ def test_a_link_out_of_the_folder_is_refused_and_one_inside_is_followed(tmp_path
     assert "secret" not in [file.read_text() for file in tmp_path.rglob("again/*")]
 
 
-def test_a_snapshot_of_a_hubs_cache_keeps_its_links(tmp_path: Path) -> None:
-    (tmp_path / "models--a--b").mkdir()
-    write_model(tmp_path / "models--a--b" / "blobs")
-    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
-    snapshot.mkdir(parents=True)
-    for name in ("config.json", "model.safetensors"):
-        (snapshot / name).symlink_to(f"../../blobs/{name}")
-    facts = fetch(parse(f"path:{snapshot}"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
-    assert facts["files"] == 2
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """A snapshot in a hub's cache: links to blobs that are called by their hashes, one of them in a folder."""
+    repository = tmp_path / "models--a--b"
+    repository.mkdir()
+    write_model(repository / "blobs")
+    snapshot = repository / "snapshots" / "0123"
+    (snapshot / "onnx").mkdir(parents=True)
+    for number, name in enumerate(("config.json", "model.safetensors")):
+        (repository / "blobs" / name).rename(repository / "blobs" / f"{number:064x}")
+        (snapshot / name).symlink_to(f"../../blobs/{number:064x}")
+    (snapshot / "onnx" / "config.json").symlink_to(f"../../../blobs/{0:064x}")
+    return snapshot
+
+
+@pytest.mark.parametrize(
+    ("below", "names"),
+    [
+        ("", ["config.json", "model.safetensors", "onnx/config.json"]),
+        ("onnx", ["config.json"]),
+        ("model.safetensors", ["model.safetensors"]),
+    ],
+)
+def test_a_snapshot_of_a_hubs_cache_keeps_its_links(
+    snapshot: Path, tmp_path: Path, below: str, names: list[str]
+) -> None:
+    fetch(parse(f"path:{snapshot / below}"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    out = tmp_path / "out"
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == names
+    assert not [path for path in out.rglob("*") if path.is_symlink()]
+
+
+def test_a_snapshot_leads_to_its_blobs_and_nowhere_else(snapshot: Path, tmp_path: Path) -> None:
+    (tmp_path / "models--a--b" / "secret").write_text("secret")
+    (snapshot / "vocab.txt").symlink_to("../../secret")
+    with pytest.raises(SourceError, match=r"vocab\.txt is a link out of the folder"):
+        fetch(parse(f"path:{snapshot}"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+
+
+@pytest.mark.parametrize("target", ["/etc/shadow", "../secret", "/dev/zero", "/proc/self/environ", "inside", "loop"])
+def test_no_link_brings_in_what_lies_elsewhere(target: str, tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "model" / "inside").mkdir()
+    (tmp_path / "model" / "loop").symlink_to(target)
+    for take in (lambda source: fingerprint(source, tmp_path), lambda source: fetched(source, tmp_path)):
+        with pytest.raises(SourceError) as caught:
+            take(parse("path:model"))
+        assert ": loop is " in caught.value.problem or "loop" in caught.value.problem
+
+
+def fetched(source: PathSource, base: Path) -> dict[str, object]:
+    return fetch(source, base / "out", base=base, cache=base, say=print)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "not UTF-8", "escape"])
+def test_what_is_no_plain_file_is_one_line_that_can_be_printed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "model")
+    name = tmp_path / "model" / "thing.json"
+    if kind == "pipe":
+        os.mkfifo(name)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as served:
+            monkeypatch.chdir(tmp_path / "model")  # the paths of sockets are short
+            served.bind("thing.json")
+    elif kind == "device":
+        if os.geteuid():
+            pytest.skip("only root makes devices")
+        os.mknod(name, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    else:
+        name.with_name(os.fsdecode(b"\xff.json") if kind == "not UTF-8" else "\x1b[31m.json").write_text("{}")
+    with pytest.raises(SourceError) as caught:
+        fingerprint(parse("path:model"), tmp_path)
+    assert caught.value.problem.isprintable()
+    caught.value.problem.encode("utf-8")
+
+
+def test_a_large_source_is_told_before_it_is_read(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    with (tmp_path / "model" / "huge.safetensors").open("wb") as file:
+        file.truncate(2 * 10**9)  # sparse
+
+    class Told(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        raise Told(line)
+
+    with pytest.raises(Told, match=r"path:model: reading 2\.0 GB"):
+        fingerprint(parse("path:model"), tmp_path, say=stop)
+
+
+def test_the_limit_holds_for_what_is_fetched(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    with pytest.raises(SourceError, match=r"more than the 0\.0 kB"):
+        fetch(parse("path:model"), tmp_path / "out", base=tmp_path, cache=tmp_path, most=10, say=print)
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("kind", ["pipe", "broken link", "not UTF-8"])

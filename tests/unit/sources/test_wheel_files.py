@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -90,6 +91,86 @@ def test_a_link_in_a_wheel_is_refused(tmp_path: Path, links: Path) -> None:
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(SourceError, match="unsafe entry"):
         fetch(parse("pypi:toy==1.0/toy"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+
+
+def hostile(wheel: Path, what: str) -> None:
+    """Add to a wheel, or change, what no honest tool makes."""
+    content = wheel.read_bytes()
+    entry = zipfile.ZipInfo("toy/b.txt")
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(wheel, "a", zipfile.ZIP_DEFLATED) as archive:
+        match what:
+            case "the same name twice":
+                archive.writestr("toy/a.txt", "b")
+            case "the same name in other words":
+                archive.writestr("toy//a.txt", "b")
+            case "a file that is a folder":
+                archive.writestr("toy/a.txt/b.txt", "b")
+            case "a name too long":
+                archive.writestr("toy/" + "b" * 300, "b")
+            case "a name that ends":
+                archive.writestr("toy/b\n.txt", "b")
+            case "a pipe":
+                entry.external_attr = 0o010666 << 16
+                archive.writestr(entry, "b")
+            case "a device":
+                entry.external_attr = 0o020666 << 16
+                archive.writestr(entry, "b")
+            case "a bomb":
+                archive.writestr("toy/b.txt", bytes(2**27))
+    if what == "another checksum":
+        at = content.index(b"aaaaaaaa")
+        wheel.write_bytes(content[:at] + b"b" + content[at + 1 :])
+    if what == "a password":
+        at = content.index(b"PK\x01\x02")
+        wheel.write_bytes(content[: at + 8] + b"\x01" + content[at + 9 :])
+
+
+HOSTILE = ["the same name twice", "the same name in other words", "a file that is a folder", "a name too long"]
+HOSTILE += ["a name that ends", "a pipe", "a device", "a bomb", "another checksum", "a password"]
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_no_honest_tool_makes_is_one_line(tmp_path: Path, what: str) -> None:
+    wheel = write_wheel(tmp_path, {"toy/a.txt": "a" * 100})
+    hostile(wheel, what)
+    folder = tmp_path / "packages" / "toy==1.0"  # as if it had been downloaded: pip itself refuses some of them
+    folder.mkdir(parents=True)
+    wheel.rename(folder / wheel.name)
+    (folder / f"{wheel.name}.sha256").write_text(file_safety.file_hash(folder / wheel.name))
+    with pytest.raises(SourceError) as caught:
+        fetch(parse("pypi:toy==1.0/toy"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    assert caught.value.problem.isprintable()
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file()) < 1000
+
+
+def test_an_entry_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    content = write_wheel(tmp_path, {"x": "", "toy/a.txt": "a"}).read_bytes()
+    for header, lengths in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        at = content.index(header) + lengths  # its name of one byte becomes one byte of other things
+        content = content[:at] + b"\0\0\1\0" + content[at + 4 :]
+    folder = tmp_path / "packages" / "toy==1.0"
+    folder.mkdir(parents=True)
+    wheel = folder / "toy-1.0-py3-none-any.whl"
+    wheel.write_bytes(content)
+    wheel.with_name(f"{wheel.name}.sha256").write_text(file_safety.file_hash(wheel))
+    fetch(parse("pypi:toy==1.0/toy"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    assert (tmp_path / "out" / "a.txt").read_text() == "a"
+
+
+def test_what_is_no_zip_is_one_line(tmp_path: Path, links: Path) -> None:
+    write_wheel(links, {"toy/a.txt": "a"}).write_bytes(b"no zip")
+    with pytest.raises(SourceError, match="toy") as caught:
+        fetch(parse("pypi:toy==1.0/toy"), tmp_path / "out", base=tmp_path, cache=tmp_path, say=print)
+    assert "\n" not in caught.value.problem
+
+
+def test_a_size_is_told_before_anything_is_unpacked(tmp_path: Path, links: Path) -> None:
+    write_wheel(links, {"toy/a.txt": "a" * 5000})
+    said: list[str] = []
+    with pytest.raises(SourceError, match=r"more than the 1\.0 kB"):
+        fetch(parse("pypi:toy==1.0/toy"), tmp_path / "out", base=tmp_path, cache=tmp_path, most=1000, say=said.append)
+    assert said[-1] == "pypi:toy==1.0/toy: 1 files, 5.0 kB when unpacked"
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_an_unknown_version_names_those_that_exist(tmp_path: Path, links: Path) -> None:

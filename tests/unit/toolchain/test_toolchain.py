@@ -232,7 +232,11 @@ def test_a_pass_that_fails_says_why(run: Run, step: Path, mask: Any, reason: str
     [
         ("compress", {"pass": "flip-bits", "parameters": {"masc": 1}}, "flip-bits has no parameter masc"),
         ("compress", {"pass": "other", "parameters": {}}, "this toolchain has no other among its passes"),
-        ("measure", {}, "a toolchain does not know the step 'measure'; it knows prepare, train, compress, export"),
+        (
+            "measure",
+            {},
+            "a toolchain does not know the step 'measure'; it knows normalize, prepare, train, compress, export",
+        ),
     ],
 )
 def test_a_step_that_cannot_run_says_why(run: Run, kind: str, spec: dict[str, Any], reason: str) -> None:
