@@ -280,12 +280,21 @@ class Store:
     # --- cleaning ----------------------------------------------------------------------------------------------------
 
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
-        """Finished, failed and damaged steps not made or used within that time, with their sizes in bytes."""
-        limit = time.time() - older_than_s
+        """Finished, failed and damaged steps not made or used within that time, with what they take on the disk in bytes."""
+        limit, seen = time.time() - older_than_s, set[tuple[int, int]]()
         for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
             for path in sorted(self.root.glob(kind)):
-                if path.stat().st_mtime < limit:
-                    yield path, size_of(path)
+                if path.lstat().st_mtime < limit:
+                    yield path, size_of(path, seen)
+
+    def remove(self, path: Path) -> None:
+        """Remove an old entry, and the folder that it was the last in."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        with contextlib.suppress(OSError):  # it holds others
+            path.parent.rmdir()
 
     def touch(self, key: str) -> None:
         """Note that a step was used, where it is there."""
@@ -300,9 +309,19 @@ def _make_readable(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+def size_of(folder: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """What a folder and all below it take on the disk in bytes, as ``du`` tells: whole blocks, and no file twice.
+
+    ``seen`` are the files, by device and inode, that were counted before; those of this folder are added.
+    """
+    seen = set() if seen is None else seen
+    total = 0
+    for path in (folder, *folder.rglob("*")):
+        found = path.lstat()
+        if (found.st_dev, found.st_ino) not in seen:
+            seen.add((found.st_dev, found.st_ino))
+            total += found.st_blocks * 512
+    return total
 
 
 def log_tail(step: Path, lines: int = 15) -> str:
