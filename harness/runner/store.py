@@ -319,7 +319,7 @@ class Store:
         limit, seen = time.time() - older_than_s, set[tuple[int, int]]()
         for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
             for path in sorted(self.root.glob(kind)):
-                if path.lstat().st_mtime < limit:
+                if path.lstat().st_mtime < limit and not path.parent.is_symlink():  # what a link leads to is not ours
                     yield path, size_of(path, seen)
 
     def remove(self, path: Path) -> None:

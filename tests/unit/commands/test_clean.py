@@ -68,6 +68,14 @@ def disk_usage(folder: Path) -> int:
     return int(told.split()[0])
 
 
+def test_what_a_link_leads_to_stays(work: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = fill(tmp_path_factory.mktemp("elsewhere") / "mine", 10, 30 * DAY)
+    (work / "steps" / "ee").symlink_to(elsewhere.parent)
+    (work / "steps" / "aa" / "ff1").symlink_to(elsewhere)
+    clean(work, 0, with_images=True, dry_run=False)
+    assert (elsewhere / "file").exists()
+
+
 def test_downloads_go_and_environments_stay(work: Path) -> None:
     clean(work, 0, with_images=False, dry_run=False)
     assert files(work) == set(ENVIRONMENTS)
