@@ -28,7 +28,7 @@ def write(folder: Path, cells: int, rounds: int = 1, more: Sequence[str] = ()) -
     images = np.random.default_rng(0).random((40, 8, 8), dtype=np.float32)
     np.savez(folder / "digits.npz", images=images, labels=np.arange(40) % 10)
     task = "task: image-classification, dataset: 'path:./digits.npz'"
-    workloads = ", ".join(f"{{batch: {n + 1}, image_size: 8}}" for n in range(cells // MODELS))
+    workloads = ", ".join(map(workload, range(cells // MODELS)))
     lines = [
         "models:",
         *(f"  - {{name: m{n}, source: 'path:./m{n}', {task}}}" for n in range(MODELS)),
@@ -42,6 +42,11 @@ def write(folder: Path, cells: int, rounds: int = 1, more: Sequence[str] = ()) -
     file = folder / "matrix.yaml"
     file.write_text("\n".join(lines), "utf-8")
     return file
+
+
+def workload(number: int) -> str:
+    """One of any number of small workloads, as a matrix file has it."""
+    return f"{{batch: {number % 5 + 1}, image_size: {number // 5 + 4}}}"
 
 
 def _model(folder: Path, number: int) -> None:

@@ -317,10 +317,15 @@ class Store:
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
         """Finished, failed and damaged steps not made or used within that time, with what they take on the disk in bytes."""
         limit, seen = time.time() - older_than_s, set[tuple[int, int]]()
-        for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
-            for path in sorted(self.root.glob(kind)):
-                if path.lstat().st_mtime < limit and not path.parent.is_symlink():  # what a link leads to is not ours
-                    yield path, size_of(path, seen)
+        for kind in ("steps/??", "failed/??", "damaged"):
+            for folder in sorted(self.root.glob(kind)):
+                if folder.is_symlink():  # what it leads to is not ours
+                    continue
+                entries = sorted(folder.iterdir())
+                old = [path for path in entries if path.lstat().st_mtime < limit]
+                for path in old:
+                    last = path is entries[-1] and len(old) == len(entries)  # its folder goes with it
+                    yield path, size_of(path, seen) + (folder.lstat().st_blocks * 512 if last else 0)
 
     def remove(self, path: Path) -> None:
         """Remove an old entry, and the folder that it was the last in."""

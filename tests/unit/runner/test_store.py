@@ -148,7 +148,7 @@ def test_a_refused_lock_leaves_the_steps_of_its_holder_alone(store: Store) -> No
 def test_old_entries_are_listed_with_their_size(store: Store) -> None:
     path = publish(store)
     os.utime(path, (0, 0))
-    assert list(store.old_entries(3600)) == [(path, size_of(path))]
+    assert list(store.old_entries(3600)) == [(path, size_of(path.parent))]
 
 
 def test_what_was_used_lately_is_not_old(store: Store) -> None:
