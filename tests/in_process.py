@@ -123,7 +123,7 @@ def measurement(noisy: str | None = None, nanoseconds: int = 1000, pace_ns: floa
 def evaluation() -> RuntimeRecord:
     """Two examples, both right."""
     return RuntimeRecord(
-        evaluation=Evaluation(HERE.machine, [MetricRecord("accuracy", 1.0, None)], [[1.0], [1.0]], None, 1.0)
+        evaluation=Evaluation(HERE.machine, [MetricRecord("accuracy", 1.0, None)], [[1.0, 1.0]] * 2, None, 1.0)
     )
 
 

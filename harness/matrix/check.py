@@ -113,11 +113,12 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
         "runtime": sorted(catalog.runtimes),
         "device": ["cpu", "cuda"],
     }
+    sets = {axis: frozenset(names) for axis, names in known.items()}
     for key, patterns in (("exclude", matrix.exclude), ("include", matrix.include)):
         for index, pattern in enumerate(patterns):
             for axis, names in known.items():
                 for value in pattern.names(axis):
-                    if value not in names:
+                    if value not in sets[axis]:
                         problem = f"{key} names the unknown {axis} {value!r}"
                         yield Mistake((key, index, axis), problem, did_you_mean(value, names))
             task_names = [models[name].task for name in pattern.names("model") if name in models] or tasks.names()

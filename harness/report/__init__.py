@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.report.charts.quality import Key
@@ -22,20 +23,21 @@ def render(results: Results, out: Path, before: Results | None = None) -> list[P
     """Write ``index.html``, ``README.md``, ``results.json``, ``results.csv`` and the charts into the folder ``out``.
 
     With ``before``, an earlier run, the page shows what changed since. Each file is replaced atomically: a reader, or a killed
-    run, never meets half a file. Returns what was written.
+    run, never meets half a file. Returns what was written. One file at a time is in memory, and what was measured comes first.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    return [_replace(out / name, text) for name, text in _files(results, before)]
+
+
+def _files(results: Results, before: Results | None) -> Iterator[tuple[str, str]]:
+    yield "results.json", as_json(results)
     table = build(results)
+    yield "results.csv", as_csv(table)
     key = Key(table.names("method"), table.names("runtime"))
     charts = render_charts(table, key, Voice(results.language, str, str, vocabulary(results)))
-    files = {
-        "results.json": as_json(results),
-        "results.csv": as_csv(table),
-        **charts,
-        "README.md": render_markdown(results, table, list(charts)),
-        "index.html": render_html(results, table, before),
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    return [_replace(out / name, text) for name, text in files.items()]
+    yield from charts.items()
+    yield "README.md", render_markdown(results, table, list(charts))
+    yield "index.html", render_html(results, table, before)
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -98,11 +98,15 @@ class Run:
                 self.store.output(key)  # a damaged record is set aside, so that it is missing
         return missing_steps(self.plan, self.store)
 
-    def execute(self) -> None:
-        """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
+    def note_use(self) -> None:
+        """Note that the steps of the picked cells are used, so that `clean --older-than` leaves them."""
         used = [key for planned in self.plan.wanted for key in (*planned.leaves, *planned.extra)]
         for key in self.plan.upstream([*used, *self.plan.overhead]):
-            self.store.touch(key)  # so that `clean --older-than` leaves it
+            self.store.touch(key)
+
+    def execute(self) -> None:
+        """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
+        self.note_use()
         missing = self.missing
         if not missing:
             return

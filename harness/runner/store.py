@@ -12,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from filelock import FileLock, Timeout
 from harness.contracts import values
 from harness.contracts.artifact import MANIFEST, Manifest
 from harness.contracts.files import hash_file, hash_tree, sync_folder, sync_tree, write_json
-from harness.contracts.record import RuntimeRecord
+from harness.contracts.record import Measurement, RuntimeRecord
 from harness.contracts.step import StepStatus
 from harness.contracts.values import Damaged
 from harness.engines import takeover
@@ -39,9 +41,36 @@ MEASURED, MADE = ("measure", "evaluate"), ("train", "compress", "export")  # kin
 LOG_END = 2**16  # bytes of a log that are looked at for its last lines
 
 
+@dataclass(frozen=True, slots=True)
+class RoundFacts:
+    """What is kept in memory of every round: all that decides whether it counts and whether it was enough."""
+
+    median_ns: float
+    pace_ns: tuple[float, ...]  # as in the record
+    noisy: str | None
+    seconds: float  # from the import of the runtime to the last sample
+
+    @classmethod
+    def of(cls, record: Measurement) -> RoundFacts:
+        """Those of a whole record, which holds every sample."""
+        latency = record.latency
+        seconds = math.fsum(phase.seconds for phase in record.phases.values())
+        return cls(statistics.median(latency.nanoseconds), tuple(latency.pace_ns), latency.noisy, seconds)
+
+
+@lru_cache(maxsize=64)  # a row is made of few, and those of all rows do not fit into memory
+def _record(file: Path, sha256: str | None) -> RuntimeRecord:
+    if sha256 and _hash(file) != sha256:
+        raise Damaged(f"{file.name} is not what the receipt says")
+    return values.read(RuntimeRecord, file)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A finished step. What is read here was verified against the receipt and has its type."""
+    """A finished step. What is read here was verified against the receipt and has its type.
+
+    Of the thousands of a large run little stays in memory: what is large is read where it is asked for.
+    """
 
     path: Path
     receipt: Receipt
@@ -51,22 +80,28 @@ class Entry:
         """What the step made."""
         return self.path / OUT
 
-    @cached_property
+    @property
     def status(self) -> StepStatus:
         """What the step itself said of how it ended; of a fetch, that it did."""
         if STATUS not in self.receipt.files:
             return StepStatus("ok", seconds=self.receipt.seconds)
         return values.read(StepStatus, self.path / STATUS)
 
-    @cached_property
+    @property
     def manifest(self) -> Manifest:
         """The artifact's manifest. Raises Damaged for steps that make none."""
         return values.read(Manifest, self.out / MANIFEST)
 
-    @cached_property
+    @property
     def record(self) -> RuntimeRecord:
         """The record of a measure or evaluate step. Raises Damaged for other steps."""
-        return values.read(RuntimeRecord, self.out / RECORD)
+        return _record(self.out / RECORD, self.receipt.files.get(f"{OUT}/{RECORD}"))
+
+    @cached_property
+    def round(self) -> RoundFacts | None:
+        """Of a measure step, unless the runtime refused the model. Raises Damaged for steps without a record."""
+        measurement = self.record.measurement
+        return RoundFacts.of(measurement) if measurement else None
 
     @property
     def files(self) -> dict[str, str]:
@@ -81,7 +116,7 @@ class Entry:
                 raise Damaged(f"{name} is not what the receipt says")
         _ = self.status
         if self.receipt.kind in MEASURED:
-            _ = self.record
+            _ = self.round
         elif self.receipt.kind in MADE or f"{OUT}/{MANIFEST}" in self.receipt.files:
             _ = self.manifest
 
@@ -162,6 +197,10 @@ class Store:
         if (entry := self.find(key)) is None:
             raise KeyError(key)
         return entry.files
+
+    def path(self, key: str) -> Path:
+        """Where a finished step lies, or would."""
+        return self._path("steps", key)
 
     def failure(self, key: str) -> Rejected | None:
         """The last failed attempt at that step, or None."""
@@ -248,7 +287,7 @@ class Store:
             sync_folder(folder)
 
     def _path(self, kind: str, key: str) -> Path:
-        return self.root / kind / key[:2] / key
+        return Path(f"{self.root}/{kind}/{key[:2]}/{key}")  # thousands: four times as fast as joining parts
 
     # --- one writer --------------------------------------------------------------------------------------------------
 
@@ -276,12 +315,26 @@ class Store:
     # --- cleaning ----------------------------------------------------------------------------------------------------
 
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
-        """Finished, failed and damaged steps not made or used within that time, with their sizes in bytes."""
-        limit = time.time() - older_than_s
-        for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
-            for path in sorted(self.root.glob(kind)):
-                if path.stat().st_mtime < limit:
-                    yield path, size_of(path)
+        """Finished, failed and damaged steps not made or used within that time, with what they take on the disk in bytes."""
+        limit, seen = time.time() - older_than_s, set[tuple[int, int]]()
+        for kind in ("steps/??", "failed/??", "damaged"):
+            for folder in sorted(self.root.glob(kind)):
+                if folder.is_symlink():  # what it leads to is not ours
+                    continue
+                entries = sorted(folder.iterdir())
+                old = [path for path in entries if path.lstat().st_mtime < limit]
+                for path in old:
+                    last = path is entries[-1] and len(old) == len(entries)  # its folder goes with it
+                    yield path, size_of(path, seen) + (folder.lstat().st_blocks * 512 if last else 0)
+
+    def remove(self, path: Path) -> None:
+        """Remove an old entry, and the folder that it was the last in."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        with contextlib.suppress(OSError):  # it holds others
+            path.parent.rmdir()
 
     def touch(self, key: str) -> None:
         """Note that a step was used, where it is there."""
@@ -296,9 +349,19 @@ def _make_readable(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+def size_of(folder: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """What a folder and all below it take on the disk in bytes, as ``du`` tells: whole blocks, and no file twice.
+
+    ``seen`` are the files, by device and inode, that were counted before; those of this folder are added.
+    """
+    seen = set() if seen is None else seen
+    total = 0
+    for path in (folder, *folder.rglob("*")):
+        found = path.lstat()
+        if (found.st_dev, found.st_ino) not in seen:
+            seen.add((found.st_dev, found.st_ino))
+            total += found.st_blocks * 512
+    return total
 
 
 def log_tail(step: Path, lines: int = 15) -> str:

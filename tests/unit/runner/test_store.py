@@ -148,7 +148,7 @@ def test_a_refused_lock_leaves_the_steps_of_its_holder_alone(store: Store) -> No
 def test_old_entries_are_listed_with_their_size(store: Store) -> None:
     path = publish(store)
     os.utime(path, (0, 0))
-    assert list(store.old_entries(3600)) == [(path, size_of(path))]
+    assert list(store.old_entries(3600)) == [(path, size_of(path.parent))]
 
 
 def test_what_was_used_lately_is_not_old(store: Store) -> None:
@@ -168,11 +168,16 @@ def test_failures_grow_old_as_well(store: Store) -> None:
     assert [path for path, _ in store.old_entries(3600)] == [failed]
 
 
-def test_the_size_is_that_of_all_files_below(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "a").write_bytes(bytes(1000))
-    (tmp_path / "b").write_bytes(bytes(24))
-    assert size_of(tmp_path) == 1024
+def test_the_size_is_what_du_tells(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "deep" / "empty").mkdir(parents=True)
+    (folder / "deep" / "a").write_bytes(bytes(1000))
+    (folder / "deep" / "again").hardlink_to(folder / "deep" / "a")
+    (folder / "link").symlink_to(folder / "deep" / "a")
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(10**9)
+    told = subprocess.run(["du", "-s", "--block-size=1", folder], capture_output=True, text=True, check=True).stdout
+    assert size_of(folder) == int(told.split()[0])
 
 
 def test_a_tree_with_a_renamed_file_hashes_differently(tmp_path: Path) -> None:
