@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from harness.engines import registry
 from harness.engines.contract import Freed
-from harness.errors import UsageError
-from harness.runner.store import Store, size_of
+from harness.errors import EnvironmentProblem, UsageError
+from harness.runner.store import Store, remove, size_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -36,7 +35,7 @@ def clean(work: Path, older_than_s: float, *, with_images: bool, dry_run: bool) 
             freed["steps"]["count"] += 1
             freed["steps"]["bytes"] += size
             if not dry_run:
-                shutil.rmtree(path)
+                _remove(path)
         if older_than_s == 0:
             for name in ("wheels", "contexts", "logs", *(["envs", "code", "uv-cache"] if with_images else [])):
                 freed[name] = _folder(work / name, dry_run)
@@ -53,8 +52,17 @@ def _folder(folder: Path, dry_run: bool) -> dict[str, int]:
         return {"count": 0, "bytes": 0}
     found = {"count": sum(1 for _ in folder.iterdir()), "bytes": size_of(folder)}
     if not dry_run:
-        shutil.rmtree(folder)
+        _remove(folder)
     return found
+
+
+def _remove(path: Path) -> None:
+    try:
+        remove(path)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path} cannot be removed: {error.strerror}", "make it yours, or remove it by hand"
+        ) from None
 
 
 def text(freed: Freed, dry_run: bool) -> str:
