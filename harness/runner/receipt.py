@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.contracts import values
 from harness.contracts.artifact import MANIFEST, Manifest
-from harness.contracts.files import hash_file, hash_tree, write_json
+from harness.contracts.files import hash_file, hash_tree, size_tree, write_json
 from harness.contracts.record import RuntimeRecord
 from harness.contracts.step import StepStatus
 from harness.contracts.values import Damaged
 
-VERSION = 2
+T = TypeVar("T")
+
+VERSION = 3
 
 OUT, STATUS, RECEIPT, RECORD, LOG = "out", "status.json", "receipt.json", "record.json", "log.txt"
 MEASURED, MADE = ("measure", "evaluate"), ("train", "compress", "export")  # kinds that leave a record, an artifact
@@ -46,6 +48,7 @@ class Receipt:
     files: Mapping[str, str] = field(
         default_factory=dict
     )  # SHA-256 of every file that is read later, by its relative name
+    sizes: Mapping[str, int] = field(default_factory=dict)  # their bytes: a file of another size need not be read
     image: str | None = None  # None: made by the orchestrator
     engine: str | None = None
     place: str | None = None  # of the engine
@@ -115,36 +118,38 @@ class Entry:
     @property
     def files(self) -> dict[str, str]:
         """SHA-256 of every file of the output, by its name below ``out``."""
-        below = f"{OUT}/"
-        return {name.removeprefix(below): found for name, found in self.receipt.files.items() if name.startswith(below)}
+        return _below_out(self.receipt.files)
 
     def verify(self) -> None:
         """Hold what is small, and read from here, against the receipt. Raises Damaged."""
         for name in (STATUS, f"{OUT}/{RECORD}", f"{OUT}/{MANIFEST}"):
-            if name in self.receipt.files and _hash(self.path / name) != self.receipt.files[name]:
-                raise Damaged(f"{name} is not what the receipt says")
+            if name in self.receipt.files:
+                self._verify_file(name)
         _ = self.status
         if self.receipt.kind in MEASURED:
             _ = self.record
         elif self.receipt.kind in MADE or f"{OUT}/{MANIFEST}" in self.receipt.files:
             _ = self.manifest
 
-    def verify_output(self) -> None:
-        """Hold the whole output against the receipt. Raises Damaged."""
-        try:
-            found = hash_tree(self.out)
-        except OSError as error:
-            raise Damaged(f"its output cannot be read: {error.strerror}") from None
-        if found != self.files:
-            name = min(name for name in found.keys() | self.files.keys() if found.get(name) != self.files.get(name))
-            raise Damaged(f"{OUT}/{name} is not what the receipt says")
-
     def verify_all(self) -> None:
         """Hold every file against the receipt. Raises Damaged."""
-        self.verify_output()
-        for name, wanted in self.receipt.files.items():
-            if not name.startswith(f"{OUT}/") and _hash(self.path / name) != wanted:
-                raise Damaged(f"{name} is not what the receipt says")
+        for name in self.receipt.files:
+            if not name.startswith(f"{OUT}/"):
+                self._verify_file(name)
+        try:
+            _require_same(size_tree(self.out), _below_out(self.receipt.sizes))
+            _require_same(hash_tree(self.out), self.files)
+        except OSError as error:
+            raise Damaged(f"its output cannot be read: {error.strerror}") from None
+
+    def _verify_file(self, name: str) -> None:
+        try:
+            same = (self.path / name).lstat().st_size == self.receipt.sizes.get(name)
+            same = same and hash_file(self.path / name) == self.receipt.files[name]
+        except OSError as error:
+            raise Damaged(f"{name} cannot be read: {error.strerror}") from None
+        if not same:
+            raise Damaged(f"{name} is not what the receipt says")
 
 
 def _check(data: Any) -> str | None:
@@ -154,8 +159,11 @@ def _check(data: Any) -> str | None:
         return None
 
 
-def _hash(file: Path) -> str | None:
-    try:
-        return hash_file(file)
-    except OSError:
-        return None
+def _below_out(by_name: Mapping[str, T]) -> dict[str, T]:
+    below = f"{OUT}/"
+    return {name.removeprefix(below): found for name, found in by_name.items() if name.startswith(below)}
+
+
+def _require_same(found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    if differing := [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]:
+        raise Damaged(f"{OUT}/{differing[0]} is not what the receipt says")

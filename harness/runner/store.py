@@ -10,6 +10,7 @@ steps are kept apart, in ``failed/``, with their logs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -22,7 +23,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from harness.contracts.files import hash_tree, sync_folder, sync_tree, write_atomically, write_json
+from harness.contracts.files import hash_tree, size_tree, sync_folder, sync_tree, write_atomically, write_json
 from harness.contracts.values import Damaged
 from harness.engines import takeover
 from harness.errors import EnvironmentProblem, UsageError, last_lines
@@ -35,8 +36,9 @@ LOG_END = 2**16  # bytes of a log that are looked at for its last lines
 STEPS, FAILED, DAMAGED = "steps", "failed", "damaged"
 #: What lies in a work folder: folders, of which some are the engines', and files.
 SWEPT = ("tmp", "scratch")  # before each run
+OURS = (DAMAGED, STEPS, FAILED, *SWEPT)
 FOLDERS = (
-    *(DAMAGED, STEPS, FAILED, *SWEPT),
+    *OURS,
     *("running", "code", "envs", "wheels", "contexts", "logs", "selftest", "uv-cache"),
 )
 LOCK, HOLDER = "lock", "lock.holder"
@@ -92,13 +94,13 @@ class Store:
         """The entry of that key, or None where there is none. Raises Damaged."""
         path = self._path(STEPS, key)
         try:
-            kinds = [stat.S_ISDIR(folder.lstat().st_mode) for folder in (path, path / OUT)]
+            for folder, name in ((path.parent, "its parent"), (path, "it"), (path / OUT, OUT)):
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise Damaged(f"{name} is no folder")
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
                 return None
             raise Damaged(f"it cannot be read: {error.strerror}") from None
-        if not all(kinds):
-            raise Damaged("it is no folder" if not kinds[0] else f"{OUT} is no folder")
         entry = Entry(path, receipts.read(path))
         if entry.receipt.key != key:
             raise Damaged(f"{RECEIPT} is of another step")
@@ -112,7 +114,7 @@ class Store:
             return None
         if key not in self._verified:
             try:
-                entry.verify_output()
+                entry.verify_all()
             except Damaged as damage:
                 with self._looking:
                     if self._found.get(key) is entry:
@@ -146,26 +148,21 @@ class Store:
 
         Nothing is changed.
         """
-        for shard in _inside(self.root / STEPS):
-            if len(shard.name) != 2:
-                yield Checked(shard, "foreign")
-            elif not shard.is_dir():
-                yield Checked(shard, "damaged", "it is no folder")
-            else:
-                try:
-                    yield from map(self._checked, _inside(shard))
-                except EnvironmentProblem as closed:
-                    yield Checked(shard, "damaged", closed.problem)
+        return _each(
+            self.root / STEPS, lambda shard: _each(shard, self._check) if len(shard.name) == 2 else _foreign(shard)
+        )
 
-    def _checked(self, path: Path) -> Checked:
+    def _check(self, path: Path) -> Iterator[Checked]:
         if not path.name.startswith(path.parent.name):
-            return Checked(path, "foreign")
+            yield from _foreign(path)
+            return
         try:
             if entry := self._read(path.name):
                 entry.verify_all()
         except Damaged as damage:
-            return Checked(path, "damaged", str(damage))
-        return Checked(path, "whole")
+            yield Checked(path, "damaged", str(damage))
+        else:
+            yield Checked(path, "whole")
 
     # --- healing -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +174,7 @@ class Store:
             self._damaged.add(key)
             return
         path = self._path(STEPS, key)
-        aside = self._set_aside(path if path.parent.is_dir() else path.parent, reason)
+        aside = self._set_aside(path if _is_folder(path.parent) else path.parent, reason)
         self._tell(f"a damaged step is made again: {reason} ({aside})")
 
     def _set_aside(self, path: Path, reason: str) -> Path:
@@ -185,7 +182,7 @@ class Store:
         aside = self.root / DAMAGED / f"{path.name[:16]}-{time.time_ns()}"
         try:
             aside.mkdir(parents=True)
-            if path.is_dir() and not path.is_symlink():
+            if _is_folder(path):
                 path.chmod(0o700)  # a folder that moves has its own entry for its parent changed
             path.rename(aside / "step")
             (aside / "reason.txt").write_text(f"{reason}\n", "utf-8")
@@ -195,7 +192,10 @@ class Store:
         return aside
 
     def _make_room(self) -> None:
-        """Set aside what has the place of a folder or a file of ours, and open folders of steps that are closed to us."""
+        """Set aside what has the place of a folder or a file of ours, and open folders of steps that are closed to us.
+
+        A link is no folder: what lies behind it is not ours to write to or to remove.
+        """
         for name in (*FOLDERS, LOCK, HOLDER):
             path = self.root / name
             if not os.path.lexists(path) or _fits(path):
@@ -205,8 +205,12 @@ class Store:
                 continue
             reason = "it is no folder" if name in FOLDERS else "it is no file"
             self._tell(f"{path}: {reason}, so it is set aside ({self._set_aside(path, reason)})")
-        for folder in (self.root / STEPS, *self.root.glob(f"{STEPS}/??")):
-            if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        for kind in (STEPS, FAILED):
+            for shard in self.root.glob(f"{kind}/??"):
+                if not _is_folder(shard):
+                    self._tell(f"{shard}: it is no folder, so it is set aside ({self._set_aside(shard, 'no folder')})")
+        for folder in (self.root / STEPS, *_folders(self.root / STEPS)):
+            if _is_folder(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
                 with contextlib.suppress(OSError):  # it is somebody else's: what lies in it is told as damaged
                     folder.chmod(0o755)
 
@@ -244,7 +248,7 @@ class Store:
         Raises Damaged where the step is not what its kind makes; it stays where it is.
         """
         _make_readable(step / OUT)
-        whole = replace(receipt, files=hash_tree(step))
+        whole = replace(receipt, files=hash_tree(step), sizes=size_tree(step))
         entry = Entry(step, whole)
         entry.verify()
         sync_tree(step)
@@ -268,7 +272,7 @@ class Store:
         return target
 
     def _move(self, step: Path, target: Path) -> None:
-        if os.path.lexists(target.parent) and not target.parent.is_dir():
+        if os.path.lexists(target.parent) and not _is_folder(target.parent):
             self._set_aside(target.parent, "it is no folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         remove(target)
@@ -318,8 +322,9 @@ class Store:
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
         """Finished, failed and damaged steps not made or used within that time, with their sizes in bytes."""
         limit = time.time() - older_than_s
-        for kind in (f"{STEPS}/??/*", f"{FAILED}/??/*", f"{DAMAGED}/*"):
-            for path in sorted(self.root.glob(kind)):
+        shards = [shard for kind in (STEPS, FAILED) for shard in _folders(self.root / kind) if len(shard.name) == 2]
+        for folder in (*shards, self.root / DAMAGED):
+            for path in sorted(folder.iterdir()) if _is_folder(folder) else ():
                 if path.lstat().st_mtime < limit:
                     yield path, size_of(path)
 
@@ -337,20 +342,35 @@ def _make_readable(folder: Path) -> None:
 
 
 def _fits(path: Path) -> bool:
-    """Whether something in a work folder is what its name says. A link to a folder is one, but not in what is swept."""
+    """Whether something in a work folder is what its name says. What the engines keep may be a link to a folder."""
     if path.name not in FOLDERS:
         return stat.S_ISREG(path.lstat().st_mode)
-    return path.is_dir() and not (path.is_symlink() and path.name in SWEPT)
+    return _is_folder(path) if path.name in OURS else path.is_dir()
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder; none where that is a link."""
+    return sorted(filter(_is_folder, folder.iterdir())) if _is_folder(folder) else []
 
 
 def size_of(folder: Path) -> int:
     """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    if not _is_folder(folder):
+        return folder.lstat().st_size
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def remove(path: Path) -> None:
     """Remove an entry, whatever it is: a folder with all that is in it, a file, a link. Raises OSError."""
-    if path.is_dir() and not path.is_symlink():
+    if _is_folder(path):
         takeover.remove(path)
     else:
         path.unlink(missing_ok=True)
@@ -376,11 +396,20 @@ def _read_holder(file: Path) -> str:
     return "another process"
 
 
-def _inside(folder: Path) -> list[Path]:
-    """What lies in a folder. Raises EnvironmentProblem where it cannot be read."""
+def _each(folder: Path, check: Callable[[Path], Iterator[Checked]]) -> Iterator[Checked]:
+    """What ``check`` says of everything in a folder; a folder that cannot be read is damaged."""
     try:
-        return sorted(folder.iterdir())
+        if folder.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link")
+        found = sorted(folder.iterdir())
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
-        raise EnvironmentProblem(f"{folder}: {error.strerror}", "make the work folder yours and readable") from None
+        yield Checked(folder, "damaged", f"it cannot be read: {error.strerror}")
+        return
+    for path in found:
+        yield from check(path)
+
+
+def _foreign(path: Path) -> Iterator[Checked]:
+    yield Checked(path, "foreign")
