@@ -45,15 +45,20 @@ class EnvironmentProblem(HarnessError):
 
 
 class BuildFailed(EnvironmentProblem):
-    """An image or an environment could not be made; its cells become ``build-failed`` rows."""
+    """An image or an environment could not be made; its cells become ``build-failed`` rows with the end of the log."""
 
-    def __init__(self, problem: str, cure: str | None = None, log_tail: str = "") -> None:
+    def __init__(self, problem: str, cure: str | None = None, log: str = "") -> None:
         super().__init__(problem, cure)
-        self.log_tail = without_secrets(log_tail)
+        self.log_tail = without_secrets(last_lines(log, 40))
 
 
 class SourceError(HarnessError):
     """A model or a data set could not be fetched; its cells become ``convert-failed`` rows."""
+
+
+def last_lines(log: str, count: int = 15) -> str:
+    """The end of a log."""
+    return "\n".join(log.splitlines()[-count:])
 
 
 def did_you_mean(word: Any, known: Sequence[str]) -> str:

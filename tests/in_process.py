@@ -67,7 +67,7 @@ class InProcess:
 
     def ensure(self, image: Image, place: Place, say: Say) -> Built:
         if image.name in self.broken:
-            raise BuildFailed(f"{image.name} does not build", log_tail="the end of the log")
+            raise BuildFailed(f"{image.name} does not build", log="the end of the log")
         return Built(image, image.name, "sha256:0")
 
     def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:

@@ -14,22 +14,27 @@ from harness.errors import Exit
 
 @click.command()
 @options.place
+@click.option(
+    "--store", "of_store", is_flag=True, help="Look at all finished steps instead: every file against its hash."
+)
 @options.json_
-def doctor(work: Path, engine: str, images: tuple[Path, ...], as_json: bool) -> None:
+def doctor(work: Path, engine: str, images: tuple[Path, ...], of_store: bool, as_json: bool) -> None:
     """Say what is here (engine, GPU, disk, CPU features), what each runtime could use, and how to get what is missing.
 
     \b
     examples:
       harness doctor
       harness doctor --engine venv --json
+      harness doctor --store
 
-    Exit codes: 0 a run could start; 3 it could not.
+    Exit codes: 0 a run could start; 3 it could not. With --store: 0 all steps are whole; 1 some are damaged.
     """
     from harness.commands import doctor as examination
 
-    findings = examination.examine(work, engine, images)
+    findings = examination.examine_store(work) if of_store else examination.examine(work, engine, images)
     click.echo(json.dumps(examination.as_data(findings), indent=1) if as_json else examination.text(findings))
-    sys.exit(int(Exit.ENVIRONMENT if any(finding.state == "problem" for finding in findings) else Exit.OK))
+    problem = Exit.CELLS_FAILED if of_store else Exit.ENVIRONMENT
+    sys.exit(int(problem if any(finding.state == "problem" for finding in findings) else Exit.OK))
 
 
 @click.command()

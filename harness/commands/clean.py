@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from harness.commands import up_to_date
 from harness.engines import registry
 from harness.engines.contract import Freed
-from harness.errors import UsageError
-from harness.runner.store import Store, size_of
+from harness.errors import EnvironmentProblem, UsageError
+from harness.runner.store import Store, remove, size_of
 
 _DOWNLOADS = ("wheels", "contexts", "logs", up_to_date.FOLDER)
 _ENVIRONMENTS = ("envs", "code", "uv-cache")
@@ -57,8 +56,17 @@ def _folder(folder: Path, dry_run: bool, seen: set[tuple[int, int]]) -> dict[str
         return {"count": 0, "bytes": 0}
     found = {"count": sum(1 for _ in folder.iterdir()), "bytes": size_of(folder, seen)}
     if not dry_run:
-        shutil.rmtree(folder)
+        _remove(folder)
     return found
+
+
+def _remove(path: Path) -> None:
+    try:
+        remove(path)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path} cannot be removed: {error.strerror}", "make it yours, or remove it by hand"
+        ) from None
 
 
 def text(freed: Freed, dry_run: bool) -> str:

@@ -58,6 +58,11 @@ def hash_tree(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): hash_file(file) for file in sorted(_below(folder))}
 
 
+def size_tree(folder: Path) -> dict[str, int]:
+    """Bytes of every file below a folder, by its relative name. Links are not followed."""
+    return {file.relative_to(folder).as_posix(): file.lstat().st_size for file in sorted(_below(folder))}
+
+
 def hash_of(files: Mapping[str, str]) -> str:
     """One SHA-256 for a folder: over the sorted names and hashes of its files."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

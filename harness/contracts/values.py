@@ -64,7 +64,10 @@ def dump(value: Any) -> dict[str, Any]:
 
 def parse(cls: type[T], data: Any, where: str) -> T:
     """A value of type ``cls`` from data as JSON has it; ``where`` begins the message. Raises Damaged."""
-    return _read(cls, data, where, 0)  # type: ignore[no-any-return]
+    try:
+        return _read(cls, data, where, 0)  # type: ignore[no-any-return]
+    except RecursionError:  # from the words that show a value
+        raise Damaged(f"{where}: nested too deep") from None
 
 
 def _read(wanted: Any, data: Any, where: str, depth: int) -> Any:
@@ -81,12 +84,31 @@ def _read(wanted: Any, data: Any, where: str, depth: int) -> Any:
         return _read_sequence(origin, arguments, data, where, depth)
     if origin in (dict, Mapping):
         _require(isinstance(data, dict), "a mapping", data, where)
+        for key in data:
+            _require_text(key, where)
         return {key: _read(arguments[1], each, f"{where}: {key}", depth + 1) for key, each in data.items()}
     if wanted is float:
         _require(isinstance(data, (int, float)) and not isinstance(data, bool), "a number", data, where)
-        return float(data)
+        return float(_numbers(float, [data], where)[0])
     _require(isinstance(data, wanted) and (wanted is bool or not isinstance(data, bool)), wanted.__name__, data, where)
+    if wanted is str:
+        _require_text(data, where)
     return data
+
+
+def _numbers(kind: type, data: list[Any], where: str) -> list[Any]:
+    try:
+        return list(map(kind, data))
+    except OverflowError:  # an integer that no float holds
+        raise Damaged(f"{where}: a number that is too large") from None
+
+
+def _require_text(data: str, where: str) -> None:
+    """JSON can hold half of a surrogate pair, which no file and no page can."""
+    try:
+        data.encode()
+    except UnicodeEncodeError:
+        raise Damaged(f"{where}: expected text, got {data[:60]!a}") from None
 
 
 def _read_fields(cls: Any, data: Any, where: str, depth: int) -> Any:
@@ -124,7 +146,7 @@ def _read_sequence(origin: Any, arguments: tuple[Any, ...], data: Any, where: st
         _require(len(data) == len(arguments), f"{len(arguments)} values", data, where)
         pairs = list(zip(arguments, data, strict=True))
     elif (numbers := _NUMBERS.get(arguments[0])) and numbers.issuperset(map(type, data)):  # samples: no call for each
-        return origin(map(arguments[0], data))
+        return origin(_numbers(arguments[0], data, where))
     else:
         pairs = [(arguments[0], each) for each in data]
     return origin(_read(wanted, each, f"{where}[{i}]", depth + 1) for i, (wanted, each) in enumerate(pairs))

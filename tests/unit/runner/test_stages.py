@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import threading
@@ -249,9 +250,9 @@ def test_how_a_step_ended_is_told_by_its_status(work: Path, behaviour: Behaviour
 
 
 def test_a_failure_is_on_disk_with_its_reason(work: Path) -> None:
-    entry = execute(work, InProcess({"measure-a-1": end(timed_out=True)})).store.failure("measure-a-1")
-    assert entry is not None
-    assert (entry.status, entry.reason) == ("timeout", "measure was ended after 60 s")
+    execute(work, InProcess({"measure-a-1": end(timed_out=True)}))
+    (kept,) = work.glob("failed/*/measure-a-1/status.json")
+    assert json.loads(kept.read_text()) == {"status": "timeout", "reason": "measure was ended after 60 s"}
 
 
 # --- several places ---------------------------------------------------------------------------------------------------------
