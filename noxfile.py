@@ -138,6 +138,13 @@ def acceptance(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed spoiled files to all that reads files: 100,000 inputs, or -- --inputs 5000; -- TARGET for one: see tests/fuzz/."""
+    install(session, "test", "fuzz")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
     install(session, "lint")
