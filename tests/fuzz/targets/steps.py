@@ -17,7 +17,9 @@ from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.contracts.values import Damaged
 from harness.engines.contract import Job, Outcome
 from harness.matrix.plan import Plan
-from harness.report import render
+from harness.report.files.data import as_csv
+from harness.report.files.markdown import render_markdown
+from harness.report.table.build import build
 from harness.runner.interrupt import Interrupts
 from harness.runner.receipt import Energy, Receipt
 from harness.runner.stages import Run
@@ -102,7 +104,7 @@ def leave(name: str, data: bytes, job: Job) -> Outcome:
 
 
 def run_with(key: str, name: str, data: bytes, folder: Path) -> None:
-    """Whatever one step of the second cell leaves: both other cells are measured, and the report is drawn."""
+    """Whatever one step of the second cell leaves: both other cells are measured, and the table is made."""
     engine = in_process.InProcess({key: partial(leave, name, data)})
     store = Store(folder, lambda line: None)
     run = Run(
@@ -119,7 +121,9 @@ def run_with(key: str, name: str, data: bytes, folder: Path) -> None:
     collector = Collector(PLAN, in_process.CATALOG, engine, "asked for", store, run.failures, in_process.HERE.machine)
     results = collector.results("")
     assert [cell.status for cell in results.cells if cell.model != "b"] == ["ok", "ok"]
-    render(results, folder / "reports")
+    table = build(results)
+    as_csv(table)
+    render_markdown(results, table, [])
 
 
 # --- the store ----------------------------------------------------------------------------------------------------------
