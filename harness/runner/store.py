@@ -81,9 +81,15 @@ class Entry:
                 raise Damaged(f"{name} is not what the receipt says")
         _ = self.status
         if self.receipt.kind in MEASURED:
-            _ = self.record
+            self._verify_machine()
         elif self.receipt.kind in MADE or f"{OUT}/{MANIFEST}" in self.receipt.files:
             _ = self.manifest
+
+    def _verify_machine(self) -> None:
+        """A container cannot say of another machine what was measured here."""
+        found = self.record.measurement
+        if found and self.receipt.machine and found.machine.id != self.receipt.machine:
+            raise Damaged(f"{RECORD}: machine: id: expected {self.receipt.machine}, got {found.machine.id[:60]!r}")
 
     def verify_output(self) -> None:
         """Hold the whole output against the receipt. Raises Damaged."""

@@ -58,7 +58,7 @@ def _cut(seed: bytes, cuts: Sequence[tuple[int, int, bytes | None]]) -> bytes:
 
 
 def mutated_json(seeds: Sequence[Any], values: Sequence[Any] = ()) -> SearchStrategy[bytes]:
-    """JSON of one of the seeds in which one to four values become others, mostly of the same type, or go, move or come twice."""
+    """JSON of one of the seeds. One to four values become others, mostly of the same type, or go, move or come twice."""
     change = st.tuples(ANYWHERE, st.sampled_from(_CHANGES), st.sampled_from((*VALUES, *values)), ANYWHERE)
     frozen = [json.dumps(seed) for seed in seeds]
     return st.builds(_changed, st.sampled_from(frozen), st.lists(change, min_size=1, max_size=4))

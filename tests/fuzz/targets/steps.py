@@ -20,6 +20,7 @@ from harness.matrix.plan import Plan
 from harness.report.files.data import as_csv
 from harness.report.files.markdown import render_markdown
 from harness.report.table.build import build
+from harness.results import Results
 from harness.runner.interrupt import Interrupts
 from harness.runner.receipt import Energy, Receipt
 from harness.runner.stages import Run
@@ -103,7 +104,7 @@ def leave(name: str, data: bytes, job: Job) -> Outcome:
     return outcome
 
 
-def run_with(key: str, name: str, data: bytes, folder: Path) -> None:
+def run_with(key: str, name: str, data: bytes, folder: Path) -> Results:
     """Whatever one step of the second cell leaves: both other cells are measured, and the table is made."""
     engine = in_process.InProcess({key: partial(leave, name, data)})
     store = Store(folder, lambda line: None)
@@ -124,6 +125,7 @@ def run_with(key: str, name: str, data: bytes, folder: Path) -> None:
     table = build(results)
     as_csv(table)
     render_markdown(results, table, [])
+    return results
 
 
 # --- the store ----------------------------------------------------------------------------------------------------------
