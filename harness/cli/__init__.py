@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness import __version__
+from harness import __version__, terminal
 from harness.cli import place, reports, running, tools
 from harness.errors import HarnessError
 
@@ -17,7 +17,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except HarnessError as error:
-            click.echo(f"error: {error}", err=True)
+            terminal.say(f"error: {error}")
             ctx.exit(int(error.exit_code))
 
 

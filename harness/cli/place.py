@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness import terminal
 from harness.cli import options
 from harness.errors import Exit
 
@@ -28,7 +29,10 @@ def doctor(work: Path, engine: str, images: tuple[Path, ...], as_json: bool) -> 
     from harness.commands import doctor as examination
 
     findings = examination.examine(work, engine, images)
-    click.echo(json.dumps(examination.as_data(findings), indent=1) if as_json else examination.text(findings))
+    if as_json:
+        click.echo(json.dumps(examination.as_data(findings), indent=1))
+    else:
+        terminal.show(examination.text(findings))
     sys.exit(int(Exit.ENVIRONMENT if any(finding.state == "problem" for finding in findings) else Exit.OK))
 
 
@@ -54,7 +58,7 @@ def clean(work: Path, older_than: str, with_images: bool, dry_run: bool, as_json
     if as_json:
         click.echo(json.dumps(freed))
     else:
-        click.echo(clean.text(freed, dry_run))
+        terminal.show(clean.text(freed, dry_run))
 
 
 @click.command()
@@ -87,4 +91,4 @@ def init(out: Path) -> None:
     from harness.commands import init
 
     init.write(out)
-    click.echo(f"wrote {out}; try: harness plan {out}", err=True)
+    terminal.say(f"wrote {out}; try: harness plan {out}")

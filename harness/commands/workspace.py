@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from harness import datasets, sources
+from harness import datasets, sources, terminal
 from harness.catalog import Catalog, plugins
 from harness.contracts.machine import Machine
 from harness.engines import registry
@@ -111,7 +110,7 @@ def open_(
     catalog = plugins.load(images)
     matrix = load.load(matrix_file, catalog)
     chosen, reason = registry.choose(engine, work, options_of(machine))
-    say(reason)
+    terminal.say(reason)
     least = min((place.machine for place in chosen.places()), key=lambda machine: machine.cpu_count)
     if least.cpu_count < matrix.limits.cpus:
         problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but {least.name} has {least.cpu_count}"
@@ -123,8 +122,3 @@ def open_(
 def options_of(machine: str | None) -> dict[str, str]:
     """What an engine is opened with: the name that the user gives this machine."""
     return {"machine": machine} if machine else {}
-
-
-def say(line: str) -> None:
-    """Tell the user something, on standard error: standard output is for data."""
-    print(line, file=sys.stderr, flush=True)

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness import terminal
 from harness.contracts import values
 from harness.contracts.artifact import MANIFEST, Manifest
 from harness.contracts.files import hash_file, hash_tree, sync_folder, sync_tree, write_json
@@ -110,14 +110,10 @@ class Rejected:
         return log_tail(self.path, lines)
 
 
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 class Store:
     """The work folder of one matrix; ``lock`` makes this process its only writer. ``tell`` hears of damage that was healed."""
 
-    def __init__(self, root: Path, tell: Callable[[str], None] = _print) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None] = terminal.say) -> None:
         self.root = root.resolve()  # steps run elsewhere: their paths must not depend on where
         self._tell = tell
         self._found: dict[str, Entry] = {}
