@@ -90,6 +90,7 @@ def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: 
       harness export --format csv --columns id,latency_p50_ms,weights_bytes
     """
     from harness.report.files.export import export as exporting
+    from harness.report.files.replacing import replace
     from harness.report.history import compare as comparing
 
     wanted = [name.strip() for name in columns.split(",") if name.strip()]
@@ -97,8 +98,7 @@ def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: 
     if file is None:
         click.echo(text, nl=False)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(text.encode("utf-8"))  # as bytes: the line ends of CSV are CR LF on every system
+    replace(file.parent, {file.name: text})
     terminal.say(f"wrote {file}")
 
 

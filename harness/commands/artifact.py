@@ -8,7 +8,7 @@ from pathlib import Path
 from harness import terminal
 from harness.commands.workspace import Workspace
 from harness.engines.contract import missing_somewhere
-from harness.errors import UsageError
+from harness.errors import EnvironmentProblem, UsageError, told_of_disk
 from harness.runner.steps import hand_closure
 
 
@@ -38,4 +38,13 @@ def lay_out(workspace: Workspace, folder: Path) -> None:
         for place in workspace.engine.places():
             workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, terminal.say)
     for target, output in outputs.items():
-        shutil.copytree(output, target, dirs_exist_ok=True)
+        _copy(output, target)
+
+
+def _copy(output: Path, target: Path) -> None:
+    try:
+        with told_of_disk(target):
+            shutil.copytree(output, target, dirs_exist_ok=True)
+    except shutil.Error as error:  # what went wrong with each file, in words
+        _, copy, why = error.args[0][0]
+        raise EnvironmentProblem(f"{copy}: {why}", "mend that, or name another folder with --out") from error
