@@ -25,10 +25,16 @@ def fingerprint(source: Source, base: Path, most: int = file_safety.MAX_BYTES) -
     """What a cache key must hold of ``source``: its text, and for ``path:`` the hash of its contents.
 
     ``base`` is the folder of the matrix file, ``most`` how many bytes a source may have. Raises SourceError where a path does
-    not exist, or is nothing that may come in.
+    not exist, cannot be read, or is nothing that may come in.
     """
     if isinstance(source, PathSource):
-        return f"path:sha256={file_safety.content_hash(existing(source, base), most)}"
+        path = existing(source, base)
+        try:
+            return f"path:sha256={file_safety.content_hash(path, most)}"
+        except OSError as error:
+            raise SourceError(
+                f"{source}: {error.filename or path}: {error.strerror}", "make it a file that can be read"
+            ) from error
     return str(source)
 
 
