@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
@@ -59,6 +61,49 @@ class SourceError(HarnessError):
 def last_lines(log: str, count: int = 15) -> str:
     """The end of a log."""
     return "\n".join(log.splitlines()[-count:])
+
+
+#: What a disk answers by itself, by the error's number: no other file would fare better.
+DISK_TROUBLES = {
+    errno.ENOSPC: "no space left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is mounted read-only",
+    errno.EIO: "it can't be read or written (an input/output error)",
+}
+#: What it answers for a file that the user named.
+_FILE_TROUBLES = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "operation not permitted",
+    errno.ENOTDIR: "a part of its path is no folder",
+    errno.EISDIR: "it is a folder",
+    errno.EEXIST: "a file is in its place",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EFBIG: "it grows too large",
+}
+
+
+def of_disk(error: OSError, where: Any) -> EnvironmentProblem | None:
+    """What the disk refuses, in words; None for an error that is not the disk's. ``where`` stands for a missing file name."""
+    subject = error.filename if isinstance(error.filename, str) else where
+    if error.errno in DISK_TROUBLES:
+        return EnvironmentProblem(
+            f"the disk of {subject}: {DISK_TROUBLES[error.errno]}", "mend that, or name a folder on another disk"
+        )
+    if error.errno in _FILE_TROUBLES:
+        return EnvironmentProblem(f"{subject}: {_FILE_TROUBLES[error.errno]}", "mend that, or name another place")
+    return None
+
+
+@contextmanager
+def told_of_disk(where: Any) -> Iterator[None]:
+    """Turn what the disk refuses into an EnvironmentProblem; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if (problem := of_disk(error, where)) is None:
+            raise
+        raise problem from error
 
 
 def did_you_mean(word: Any, known: Sequence[str]) -> str:

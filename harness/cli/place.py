@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness import terminal
 from harness.cli import options
 from harness.errors import Exit
 
@@ -32,7 +33,10 @@ def doctor(work: Path, engine: str, images: tuple[Path, ...], of_store: bool, as
     from harness.commands import doctor as examination
 
     findings = examination.examine_store(work) if of_store else examination.examine(work, engine, images)
-    click.echo(json.dumps(examination.as_data(findings), indent=1) if as_json else examination.text(findings))
+    if as_json:
+        click.echo(json.dumps(examination.as_data(findings), indent=1))
+    else:
+        terminal.show(examination.text(findings))
     problem = Exit.CELLS_FAILED if of_store else Exit.ENVIRONMENT
     sys.exit(int(problem if any(finding.state == "problem" for finding in findings) else Exit.OK))
 
@@ -59,7 +63,7 @@ def clean(work: Path, older_than: str, with_images: bool, dry_run: bool, as_json
     if as_json:
         click.echo(json.dumps(freed))
     else:
-        click.echo(clean.text(freed, dry_run))
+        terminal.show(clean.text(freed, dry_run))
 
 
 @click.command()
@@ -92,4 +96,4 @@ def init(out: Path) -> None:
     from harness.commands import init
 
     init.write(out)
-    click.echo(f"wrote {out}; try: harness plan {out}", err=True)
+    terminal.say(f"wrote {out}; try: harness plan {out}")

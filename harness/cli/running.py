@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness import terminal
 from harness.cli import options
 
 
@@ -71,4 +72,7 @@ def plan(matrix: Path, as_json: bool, **where: Any) -> None:
 def _print_plan(found: dict[str, Any], as_json: bool) -> None:
     from harness.commands import preview
 
-    click.echo(json.dumps(found, indent=1) if as_json else preview.text(found))
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        terminal.show(preview.text(found))

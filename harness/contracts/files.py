@@ -14,12 +14,16 @@ from typing import Any
 def write_atomically(file: Path, content: str | bytes, *, sync: bool = False) -> None:
     """Write a file beside its place and rename it there; with ``sync`` it is on the disk before this returns."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with temporary.open("wb") as stream:
-        stream.write(content.encode("utf-8") if isinstance(content, str) else content)
-        if sync:
-            stream.flush()
-            os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     if sync:
         sync_folder(file.parent)
 

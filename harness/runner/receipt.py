@@ -161,9 +161,16 @@ class Entry:
                 self._verify_file(name)
         _ = self.status
         if self.receipt.kind in MEASURED:
-            _ = self.round
+            self._verify_machine()
         elif self.receipt.kind in MADE or f"{OUT}/{MANIFEST}" in self.receipt.files:
             _ = self.manifest
+
+    def _verify_machine(self) -> None:
+        """A container cannot say of another machine what was measured here."""
+        found = self.record.measurement
+        if found and self.receipt.machine and found.machine.id != self.receipt.machine:
+            raise Damaged(f"{RECORD}: machine: id: expected {self.receipt.machine}, got {found.machine.id[:60]!r}")
+        _ = self.round
 
     def verify_all(self) -> None:
         """Hold every file against the receipt. Raises Damaged."""

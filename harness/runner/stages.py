@@ -21,7 +21,7 @@ from harness.catalog import Catalog, Image
 from harness.catalog.closure import Closure
 from harness.contracts.step import MachineName
 from harness.engines.contract import Engine, Place
-from harness.errors import BuildFailed, EnvironmentProblem
+from harness.errors import DISK_TROUBLES, BuildFailed, EnvironmentProblem
 from harness.matrix.plan import Plan, Step
 from harness.matrix.planner import Site, assign
 from harness.results import Status
@@ -30,7 +30,7 @@ from harness.runner.estimate import Durations
 from harness.runner.interrupt import Interrupts
 from harness.runner.progress import Progress
 from harness.runner.schedule import Task, side_by_side
-from harness.runner.steps import DISK_TROUBLES, Failure, Maker, hand_closure
+from harness.runner.steps import Failure, Maker, hand_closure
 from harness.runner.store import Store
 
 __all__ = ["Failure", "Run", "missing_steps", "sites_of"]

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import os
 import stat
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from harness import terminal
 from harness.contracts.files import hash_tree, size_tree, sync_folder, sync_tree, write_atomically, write_json
 from harness.contracts.values import Damaged
 from harness.engines import takeover
@@ -44,10 +44,6 @@ FOLDERS = (
 LOCK, HOLDER = "lock", "lock.holder"
 
 
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 @dataclass(frozen=True)
 class Checked:
     """Something that lies where steps lie."""
@@ -60,7 +56,7 @@ class Checked:
 class Store:
     """The work folder of one matrix; ``lock`` makes this process its only writer. ``tell`` hears of damage that was healed."""
 
-    def __init__(self, root: Path, tell: Callable[[str], None] = _print) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None] = terminal.say) -> None:
         self.root = root.resolve()  # steps run elsewhere: their paths must not depend on where
         self._tell = tell
         self._found: dict[str, Entry] = {}

@@ -280,6 +280,8 @@ def grow(left: Path, path: list[bytes], thing: str, mode: int, secret: Path) -> 
     target = left.joinpath(*map(os.fsdecode, path))
     links = {"link": secret, "link up": Path("../../.."), "loop": target}
     with contextlib.suppress(OSError):
+        if not target.parent.resolve().is_relative_to(left.resolve()):  # through a link that was made before
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         match thing:
             case "file" | "sparse":
