@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import IntEnum
@@ -54,6 +55,25 @@ class BuildFailed(EnvironmentProblem):
 
 class SourceError(HarnessError):
     """A model or a data set could not be fetched; its cells become ``convert-failed`` rows."""
+
+
+#: What concerns a disk and not what is done with it, by the error's number.
+DISK_TROUBLES = {
+    errno.ENOSPC: "no space left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is mounted read-only",
+    errno.EIO: "it can't be read or written (an input/output error)",
+}
+
+
+def disk_trouble(error: OSError, where: str) -> EnvironmentProblem | None:
+    """The problem with the disk of ``where`` that an error of the system tells of, or None where it tells of none."""
+    if error.errno not in DISK_TROUBLES:
+        return None
+    return EnvironmentProblem(
+        f"the disk of {where}: {DISK_TROUBLES[error.errno]}",
+        "mend that, or free some space (`harness clean`); what is done is kept: run the same command again",
+    )
 
 
 def did_you_mean(word: Any, known: Sequence[str]) -> str:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from harness import __version__
 from harness.cli import place, reports, running, tools
-from harness.errors import HarnessError
+from harness.errors import Exit, HarnessError, disk_trouble
 
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        """Tell a HarnessError in its own words, with its exit code."""
+        """Tell a HarnessError in its own words, with its exit code; so too a disk that is full, and Ctrl-C."""
         try:
             return super().invoke(ctx)
         except HarnessError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(int(error.exit_code))
+        except KeyboardInterrupt:
+            click.echo("stopped; what is done is kept: run the same command again to go on", err=True)
+            ctx.exit(int(Exit.INTERRUPTED))
+        except OSError as error:
+            trouble = disk_trouble(error, str(error.filename or Path.cwd()))
+            if trouble is None:
+                raise
+            click.echo(f"error: {trouble}", err=True)
+            ctx.exit(int(trouble.exit_code))
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -28,11 +28,11 @@ def render(results: Results, out: Path, before: Results | None = None) -> list[P
     key = Key(table.names("method"), table.names("runtime"))
     charts = render_charts(table, key, Voice(results.language, str, str, vocabulary(results)))
     files = {
-        "results.json": as_json(results),
         "results.csv": as_csv(table),
         **charts,
         "README.md": render_markdown(results, table, list(charts)),
         "index.html": render_html(results, table, before),
+        "results.json": as_json(results),  # the last: whoever finds it finds all others as new
     }
     out.mkdir(parents=True, exist_ok=True)
     return [_replace(out / name, text) for name, text in files.items()]

@@ -25,7 +25,7 @@ from harness.contracts.step import StepStatus
 from harness.engines import takeover
 from harness.engines.bounds import Bounds, told
 from harness.engines.contract import Built, Engine, ImageGone, Job, Limits, Outcome, Place
-from harness.errors import HarnessError
+from harness.errors import DISK_TROUBLES, HarnessError
 from harness.matrix import source
 from harness.matrix.keys import hand_code
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
@@ -37,15 +37,6 @@ from harness.runner.store import LOG, OUT, STATUS, Store, log_tail
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]
-
-
-#: What ends a run: the disk itself, by the error's number.
-DISK_TROUBLES = {
-    errno.ENOSPC: "no space left",
-    errno.EDQUOT: "the quota is used up",
-    errno.EROFS: "it is mounted read-only",
-    errno.EIO: "it can't be read or written (an input/output error)",
-}
 
 
 @dataclass(frozen=True)
