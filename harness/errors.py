@@ -83,13 +83,21 @@ _FILE_TROUBLES = {
 }
 
 
+def disk_trouble(error: OSError, where: str) -> EnvironmentProblem | None:
+    """The problem with the disk of ``where`` that an error of the system tells of, or None where it tells of none."""
+    if error.errno not in DISK_TROUBLES:
+        return None
+    return EnvironmentProblem(
+        f"the disk of {where}: {DISK_TROUBLES[error.errno]}",
+        "mend that, or free some space (`harness clean`); what is done is kept: run the same command again",
+    )
+
+
 def of_disk(error: OSError, where: Any) -> EnvironmentProblem | None:
     """What the disk refuses, in words; None for an error that is not the disk's. ``where`` stands for a missing file name."""
     subject = error.filename if isinstance(error.filename, str) else where
-    if error.errno in DISK_TROUBLES:
-        return EnvironmentProblem(
-            f"the disk of {subject}: {DISK_TROUBLES[error.errno]}", "mend that, or name a folder on another disk"
-        )
+    if problem := disk_trouble(error, str(subject)):
+        return problem
     if error.errno in _FILE_TROUBLES:
         return EnvironmentProblem(f"{subject}: {_FILE_TROUBLES[error.errno]}", "mend that, or name another place")
     return None

@@ -9,16 +9,19 @@ import click
 
 from harness import __version__, terminal
 from harness.cli import place, reports, running, tools
-from harness.errors import HarnessError, of_disk
+from harness.errors import Exit, HarnessError, of_disk
 
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        """Tell a HarnessError, and what the disk refuses, in one line with its exit code."""
+        """Tell a HarnessError, and what the disk refuses, in one line with its exit code; so too Ctrl-C."""
         try:
             return super().invoke(ctx)
         except HarnessError as error:
             told: HarnessError = error
+        except KeyboardInterrupt:
+            terminal.say("stopped; what is done is kept: run the same command again to go on")
+            ctx.exit(int(Exit.INTERRUPTED))
         except OSError as error:
             if (problem := of_disk(error, Path.cwd())) is None:
                 raise

@@ -21,7 +21,7 @@ __all__ = ["render"]
 def render(results: Results, out: Path, before: Results | None = None) -> list[Path]:
     """Write ``index.html``, ``README.md``, ``results.json``, ``results.csv`` and the charts into the folder ``out``.
 
-    With ``before``, an earlier run, the page shows what changed since. One file at a time is in memory. Returns what was written.
+    With ``before``, an earlier run, the page shows what changed since. Returns what was written.
 
     Raises EnvironmentProblem where the disk refuses a file; then all are what they were.
     """
@@ -29,7 +29,7 @@ def render(results: Results, out: Path, before: Results | None = None) -> list[P
 
 
 def _files(results: Results, before: Results | None) -> Iterator[tuple[str, str]]:
-    yield "results.json", as_json(results)
+    yield "results.json", as_json(results)  # the first to be written, and the last to take its place
     table = build(results)
     yield "results.csv", as_csv(table)
     key = Key(table.names("method"), table.names("runtime"))

@@ -21,7 +21,7 @@ from harness.catalog import Catalog, Image
 from harness.catalog.closure import Closure
 from harness.contracts.step import MachineName
 from harness.engines.contract import Engine, Place
-from harness.errors import DISK_TROUBLES, BuildFailed, EnvironmentProblem
+from harness.errors import BuildFailed, disk_trouble
 from harness.matrix.plan import Plan, Step
 from harness.matrix.planner import Site, assign
 from harness.results import Status
@@ -125,11 +125,9 @@ class Run:
                 self._measure(self._shuffled(extra))
             self._side_by_side(self._tasks(step for step in missing if step.kind == "evaluate"))
         except OSError as error:
-            if error.errno not in DISK_TROUBLES:
-                raise
-            problem = f"the disk of {self.store.root}: {DISK_TROUBLES[error.errno]}"
-            cure = "mend that, or free some space (`harness clean`); what is done is kept: run the same command again"
-            raise EnvironmentProblem(problem, cure) from None
+            if trouble := disk_trouble(error, str(self.store.root)):
+                raise trouble from None
+            raise
         finally:
             self.progress.end()
 

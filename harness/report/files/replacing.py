@@ -13,7 +13,8 @@ from harness.errors import told_of_disk
 def replace(folder: Path, files: Iterable[tuple[str, str | bytes]]) -> list[Path]:
     """Write files, each with its name, into ``folder``, which is made where it is missing; returns their paths.
 
-    A reader, or a killed run, never meets half a file. Raises EnvironmentProblem where the disk refuses; then all files are
+    One file at a time is in memory. A reader, or a killed run, never meets half a file, and finds the first one replaced only
+    when all others are. Raises EnvironmentProblem where the disk refuses; then all files are
     what they were.
     """
     temporary: dict[Path, Path] = {}
@@ -28,7 +29,7 @@ def replace(folder: Path, files: Iterable[tuple[str, str | bytes]]) -> list[Path
                     file.flush()
                     os.fsync(file.fileno())  # only now the disk has said whether it takes it
                 Path(path).chmod(0o644)
-            for target, written in temporary.items():
+            for target, written in reversed(temporary.items()):
                 written.replace(target)
         except BaseException:
             for written in temporary.values():
