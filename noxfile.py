@@ -166,6 +166,13 @@ def lock(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Ask the package index for known vulnerabilities of all lock files; exceptions stand in .ci/audit.yaml."""
+    install(session, "audit")
+    session.run("python", ".ci/audit.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/."""
     install(session, "docs")

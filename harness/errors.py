@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
@@ -45,15 +47,71 @@ class EnvironmentProblem(HarnessError):
 
 
 class BuildFailed(EnvironmentProblem):
-    """An image or an environment could not be made; its cells become ``build-failed`` rows."""
+    """An image or an environment could not be made; its cells become ``build-failed`` rows with the end of the log."""
 
-    def __init__(self, problem: str, cure: str | None = None, log_tail: str = "") -> None:
+    def __init__(self, problem: str, cure: str | None = None, log: str = "") -> None:
         super().__init__(problem, cure)
-        self.log_tail = without_secrets(log_tail)
+        self.log_tail = without_secrets(last_lines(log, 40))
 
 
 class SourceError(HarnessError):
     """A model or a data set could not be fetched; its cells become ``convert-failed`` rows."""
+
+
+def last_lines(log: str, count: int = 15) -> str:
+    """The end of a log."""
+    return "\n".join(log.splitlines()[-count:])
+
+
+#: What a disk answers by itself, by the error's number: no other file would fare better.
+DISK_TROUBLES = {
+    errno.ENOSPC: "no space left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is mounted read-only",
+    errno.EIO: "it can't be read or written (an input/output error)",
+}
+#: What it answers for a file that the user named.
+_FILE_TROUBLES = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "operation not permitted",
+    errno.ENOTDIR: "a part of its path is no folder",
+    errno.EISDIR: "it is a folder",
+    errno.EEXIST: "a file is in its place",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EFBIG: "it grows too large",
+}
+
+
+def disk_trouble(error: OSError, where: str) -> EnvironmentProblem | None:
+    """The problem with the disk of ``where`` that an error of the system tells of, or None where it tells of none."""
+    if error.errno not in DISK_TROUBLES:
+        return None
+    return EnvironmentProblem(
+        f"the disk of {where}: {DISK_TROUBLES[error.errno]}",
+        "mend that, or free some space (`harness clean`); what is done is kept: run the same command again",
+    )
+
+
+def of_disk(error: OSError, where: Any) -> EnvironmentProblem | None:
+    """What the disk refuses, in words; None for an error that is not the disk's. ``where`` stands for a missing file name."""
+    subject = error.filename if isinstance(error.filename, str) else where
+    if problem := disk_trouble(error, str(subject)):
+        return problem
+    if error.errno in _FILE_TROUBLES:
+        return EnvironmentProblem(f"{subject}: {_FILE_TROUBLES[error.errno]}", "mend that, or name another place")
+    return None
+
+
+@contextmanager
+def told_of_disk(where: Any) -> Iterator[None]:
+    """Turn what the disk refuses into an EnvironmentProblem; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if (problem := of_disk(error, where)) is None:
+            raise
+        raise problem from error
 
 
 def did_you_mean(word: Any, known: Sequence[str]) -> str:

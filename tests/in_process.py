@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class InProcess:
 
     def ensure(self, image: Image, place: Place, say: Say) -> Built:
         if image.name in self.broken:
-            raise BuildFailed(f"{image.name} does not build", log_tail="the end of the log")
+            raise BuildFailed(f"{image.name} does not build", log="the end of the log")
         return Built(image, image.name, "sha256:0")
 
     def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
@@ -123,7 +123,7 @@ def measurement(noisy: str | None = None, nanoseconds: int = 1000, pace_ns: floa
 def evaluation() -> RuntimeRecord:
     """Two examples, both right."""
     return RuntimeRecord(
-        evaluation=Evaluation(HERE.machine, [MetricRecord("accuracy", 1.0, None)], [[1.0], [1.0]], None, 1.0)
+        evaluation=Evaluation(HERE.machine, [MetricRecord("accuracy", 1.0, None)], [[1.0, 1.0]] * 2, None, 1.0)
     )
 
 
@@ -134,9 +134,13 @@ def succeed(job: Job, noisy: str | None = None, nanoseconds: int = 1000, pace_ns
     if job.description.kind == "compress":
         manifest = Manifest("hf", "fp32", **tasks.card("image-classification").facts, weights=[])
         write_json(job.left / "out" / MANIFEST, values.dump(manifest))
-    records = {"measure": lambda: measurement(noisy, nanoseconds, pace_ns), "evaluate": evaluation}
-    if job.description.kind in records:
-        write_json(job.left / "out" / "record.json", values.dump(records[job.description.kind]()))
+    if job.description.kind == "measure":
+        record = measurement(noisy, nanoseconds, pace_ns)
+        assert record.measurement
+        there = replace(record.measurement, machine=job.place.machine)
+        write_json(job.left / "out" / "record.json", values.dump(replace(record, measurement=there)))
+    if job.description.kind == "evaluate":
+        write_json(job.left / "out" / "record.json", values.dump(evaluation()))
     write_json(job.left / "status.json", values.dump(StepStatus("ok")))
     return Outcome(0, 0.1)
 

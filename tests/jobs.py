@@ -8,9 +8,9 @@ from pathlib import Path
 from harness.catalog import load_catalog
 from harness.catalog.closure import Closure, closure
 from harness.contracts.step import StepDescription
+from harness.engines.bounds import Bounds
 from harness.engines.contract import Built, Engine, Job, Limits
 from harness.engines.host.engine import HostEngine
-from harness.engines.takeover import Bounds
 from harness.engines.transfer import PlainShelf
 
 NULL = load_catalog().images["runtimes/null"]

@@ -6,7 +6,6 @@ import hashlib
 import random
 from typing import Any
 
-from harness.report.language.untrusted_text import slug
 from harness.results import (
     Cell,
     CellArtifact,
@@ -28,6 +27,7 @@ from harness.results import (
     TaskFacts,
 )
 from harness.stats import geometric_mean, percentile, round_interval
+from harness.untrusted_text import slug
 
 HOSTILE = "<img src=x onerror=alert(1)>|</script>\u202e evil\n" + "x" * 500
 

@@ -8,28 +8,37 @@ from pathlib import Path
 
 import click
 
+from harness import terminal
 from harness.cli import options
 from harness.errors import Exit
 
 
 @click.command()
 @options.place
+@click.option(
+    "--store", "of_store", is_flag=True, help="Look at all finished steps instead: every file against its hash."
+)
 @options.json_
-def doctor(work: Path, engine: str, images: tuple[Path, ...], as_json: bool) -> None:
+def doctor(work: Path, engine: str, images: tuple[Path, ...], of_store: bool, as_json: bool) -> None:
     """Say what is here (engine, GPU, disk, CPU features), what each runtime could use, and how to get what is missing.
 
     \b
     examples:
       harness doctor
       harness doctor --engine venv --json
+      harness doctor --store
 
-    Exit codes: 0 a run could start; 3 it could not.
+    Exit codes: 0 a run could start; 3 it could not. With --store: 0 all steps are whole; 1 some are damaged.
     """
     from harness.commands import doctor as examination
 
-    findings = examination.examine(work, engine, images)
-    click.echo(json.dumps(examination.as_data(findings), indent=1) if as_json else examination.text(findings))
-    sys.exit(int(Exit.ENVIRONMENT if any(finding.state == "problem" for finding in findings) else Exit.OK))
+    findings = examination.examine_store(work) if of_store else examination.examine(work, engine, images)
+    if as_json:
+        click.echo(json.dumps(examination.as_data(findings), indent=1))
+    else:
+        terminal.show(examination.text(findings))
+    problem = Exit.CELLS_FAILED if of_store else Exit.ENVIRONMENT
+    sys.exit(int(problem if any(finding.state == "problem" for finding in findings) else Exit.OK))
 
 
 @click.command()
@@ -54,7 +63,7 @@ def clean(work: Path, older_than: str, with_images: bool, dry_run: bool, as_json
     if as_json:
         click.echo(json.dumps(freed))
     else:
-        click.echo(clean.text(freed, dry_run))
+        terminal.show(clean.text(freed, dry_run))
 
 
 @click.command()
@@ -87,4 +96,4 @@ def init(out: Path) -> None:
     from harness.commands import init
 
     init.write(out)
-    click.echo(f"wrote {out}; try: harness plan {out}", err=True)
+    terminal.say(f"wrote {out}; try: harness plan {out}")

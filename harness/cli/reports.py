@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness import terminal
 from harness.cli import options
 from harness.errors import Exit, UsageError
 
@@ -35,7 +36,7 @@ def report(out: Path, against: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"report": str(out / "index.html")}))
     else:
-        click.echo(f"wrote {out / 'index.html'} and {out / 'README.md'}", err=True)
+        terminal.say(f"wrote {out / 'index.html'} and {out / 'README.md'}")
 
 
 @click.command()
@@ -62,7 +63,7 @@ def compare(before: str, after: str, threshold: float, as_json: bool) -> None:
         facts = [{"id": change.after.id, **change.signs} for change in found.changes if change.signs]
         click.echo(json.dumps({"changes": facts, "only_before": found.only_before, "only_after": found.only_after}))
     else:
-        click.echo(comparing.as_markdown(found), nl=False)
+        terminal.show(comparing.as_markdown(found).rstrip("\n"))
     sys.exit(int(Exit.CELLS_FAILED if found.regressed else Exit.OK))
 
 
@@ -89,6 +90,7 @@ def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: 
       harness export --format csv --columns id,latency_p50_ms,weights_bytes
     """
     from harness.report.files.export import export as exporting
+    from harness.report.files.replacing import replace
     from harness.report.history import compare as comparing
 
     wanted = [name.strip() for name in columns.split(",") if name.strip()]
@@ -96,9 +98,8 @@ def export(run: str, format_: str, models: tuple[str, ...], columns: str, file: 
     if file is None:
         click.echo(text, nl=False)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(text.encode("utf-8"))  # as bytes: the line ends of CSV are CR LF on every system
-    click.echo(f"wrote {file}", err=True)
+    replace(file.parent, [(file.name, text)])
+    terminal.say(f"wrote {file}")
 
 
 @click.command()
@@ -122,4 +123,4 @@ def publish(out: Path, site: Path, newest: int, url: str) -> None:
 
     schemas = {"matrix.schema.json": matrix_schema(), "results.schema.json": results_schema()}
     made = publishing.publish(out, site, schemas, newest, url)
-    click.echo(f"wrote {len(made.files)} files into {site}; {publishing.described(made.history)}", err=True)
+    terminal.say(f"wrote {len(made.files)} files into {site}; {publishing.described(made.history)}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness import terminal
 from harness.cli import options
+from harness.errors import Exit
 
 
 @click.command()
@@ -46,7 +50,17 @@ def run(matrix: Path, only_plan: bool, force: bool, as_json: bool, progress: Any
     ran = api.run(matrix, progress=progress, force=force, **where)
     if as_json and ran.results:
         click.echo((ran.out / "results.json").read_text("utf-8"))
-    sys.exit(int(ran.exit))
+    _leave(ran.exit)
+
+
+def _leave(code: Exit) -> None:
+    """End at once where Ctrl-C came twice and a download, which nothing can end, is still under way in a thread."""
+    threads = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if code == Exit.INTERRUPTED and any(not thread.daemon for thread in threads):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(code))
+    sys.exit(int(code))
 
 
 @click.command()
@@ -71,4 +85,7 @@ def plan(matrix: Path, as_json: bool, **where: Any) -> None:
 def _print_plan(found: dict[str, Any], as_json: bool) -> None:
     from harness.commands import preview
 
-    click.echo(json.dumps(found, indent=1) if as_json else preview.text(found))
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        terminal.show(preview.text(found))

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from harness import terminal
 from harness.cli import options
 from harness.errors import Exit
+from harness.untrusted_text import visible_json
 
 
 @click.command()
@@ -33,7 +35,7 @@ def artifact(matrix: Path, cell: str, folder: Path, **where: Any) -> None:
     from harness.commands import artifact as artifacts
 
     artifacts.lay_out(api.load(matrix, cells=cell, **where), folder)
-    click.echo(f"wrote {folder}", err=True)
+    terminal.say(f"wrote {folder}")
 
 
 @click.command("images")
@@ -68,7 +70,7 @@ def lock(names: tuple[str, ...], images: tuple[Path, ...]) -> None:
     from harness.catalog import plugins
     from harness.provision import lock as locking
 
-    locking.write(names, plugins.load(images), lambda line: click.echo(line, err=True))
+    locking.write(names, plugins.load(images), terminal.say)
 
 
 @click.command()
@@ -93,5 +95,8 @@ def selftest(as_json: bool, **where: Any) -> None:
     from harness.runner import selftest as testing
 
     made = tested.run(**where)
-    click.echo(made.model_dump_json(indent=1) if as_json else testing.text(made))
+    if as_json:
+        click.echo(visible_json(made.model_dump_json(indent=1)))
+    else:
+        terminal.show(testing.text(made))
     sys.exit(int(Exit.OK if all(check.passed for check in made.checks) else Exit.CELLS_FAILED))

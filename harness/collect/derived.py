@@ -6,6 +6,7 @@ again, so that losing a file costs time and nothing more.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -32,9 +33,13 @@ def once(entry: Entry, name: str, cls: type[T], source: str, compute: Callable[[
         pass
     found = compute()
     data = values.dump(found)
-    write_json(file, {"source": source, "value": data, "sha256": _check(source, data)})
+    with contextlib.suppress(OSError):  # a folder in its place, or a full disk: computed again next time
+        write_json(file, {"source": source, "value": data, "sha256": _check(source, data)})
     return found
 
 
-def _check(source: str, value: Any) -> str:
-    return hashlib.sha256(json.dumps([source, value], sort_keys=True).encode()).hexdigest()
+def _check(source: str, value: Any) -> str | None:
+    try:
+        return hashlib.sha256(json.dumps([source, value], sort_keys=True).encode()).hexdigest()
+    except RecursionError:
+        return None

@@ -237,7 +237,7 @@ class Collector:
         record, reference = self._evaluation(planned.evaluation), self._evaluation(planned.reference)
         if record is None:
             return {"quality_reason": "not evaluated"}
-        if planned.evaluation == planned.reference:
+        if planned.evaluation == planned.reference or (reference and not _pairs(record, reference)):
             reference = None
         changes = self._changes(planned) if reference else {}
         main, *more = (
@@ -318,6 +318,12 @@ def _score(
         return score
     change = found.value - theirs.metrics[number].value
     return score.model_copy(update={"change": change, "change_interval": changes[found.name]})
+
+
+def _pairs(ours: Evaluation, theirs: Evaluation) -> bool:
+    """Whether both scored the same examples by the same metrics; a container may say anything."""
+    same_names = [metric.name for metric in ours.metrics] == [metric.name for metric in theirs.metrics]
+    return same_names and ours.examples == theirs.examples and len(ours.tallies[0]) == len(theirs.tallies[0])
 
 
 def _group(planned: PlannedCell) -> tuple[Any, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.commands.workspace import Workspace, say
+from harness import terminal
+from harness.commands.workspace import Workspace
 from harness.engines.contract import missing_somewhere
-from harness.errors import UsageError
+from harness.errors import EnvironmentProblem, UsageError, told_of_disk
 from harness.runner.steps import hand_closure
 
 
@@ -35,6 +36,15 @@ def lay_out(workspace: Workspace, folder: Path) -> None:
     image = workspace.catalog.image_of(workspace.catalog.runtimes[planned.cell.runtime], planned.cell.device)
     if not missing_somewhere(workspace.engine, image):  # the container that is run by hand gets the code of now
         for place in workspace.engine.places():
-            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, say)
+            workspace.engine.refresh(image, hand_closure(workspace.catalog, image), place, terminal.say)
     for target, output in outputs.items():
-        shutil.copytree(output, target, dirs_exist_ok=True)
+        _copy(output, target)
+
+
+def _copy(output: Path, target: Path) -> None:
+    try:
+        with told_of_disk(target):
+            shutil.copytree(output, target, dirs_exist_ok=True)
+    except shutil.Error as error:  # what went wrong with each file, in words
+        _, copy, why = error.args[0][0]
+        raise EnvironmentProblem(f"{copy}: {why}", "mend that, or name another folder with --out") from error

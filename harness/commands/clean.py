@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
+from harness.commands import up_to_date
 from harness.engines import registry
 from harness.engines.contract import Freed
-from harness.errors import UsageError
-from harness.runner.store import Store, size_of
+from harness.errors import EnvironmentProblem, UsageError
+from harness.runner.store import Store, remove, size_of
 
+_DOWNLOADS = ("wheels", "contexts", "logs", up_to_date.FOLDER)
+_ENVIRONMENTS = ("envs", "code", "uv-cache")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -36,10 +38,11 @@ def clean(work: Path, older_than_s: float, *, with_images: bool, dry_run: bool) 
             freed["steps"]["count"] += 1
             freed["steps"]["bytes"] += size
             if not dry_run:
-                shutil.rmtree(path)
+                store.remove(path)
         if older_than_s == 0:
-            for name in ("wheels", "contexts", "logs", *(["envs", "code", "uv-cache"] if with_images else [])):
-                freed[name] = _folder(work / name, dry_run)
+            seen: set[tuple[int, int]] = set()  # environments are hard links into uv's cache
+            for name in (*_DOWNLOADS, *(_ENVIRONMENTS if with_images else ())):
+                freed[name] = _folder(work / name, dry_run, seen)
         if with_images:
             for card in registry.cards().values():
                 freed |= card.clean(dry_run)
@@ -48,13 +51,22 @@ def clean(work: Path, older_than_s: float, *, with_images: bool, dry_run: bool) 
     return freed
 
 
-def _folder(folder: Path, dry_run: bool) -> dict[str, int]:
+def _folder(folder: Path, dry_run: bool, seen: set[tuple[int, int]]) -> dict[str, int]:
     if not folder.is_dir():
         return {"count": 0, "bytes": 0}
-    found = {"count": sum(1 for _ in folder.iterdir()), "bytes": size_of(folder)}
+    found = {"count": sum(1 for _ in folder.iterdir()), "bytes": size_of(folder, seen)}
     if not dry_run:
-        shutil.rmtree(folder)
+        _remove(folder)
     return found
+
+
+def _remove(path: Path) -> None:
+    try:
+        remove(path)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path} cannot be removed: {error.strerror}", "make it yours, or remove it by hand"
+        ) from None
 
 
 def text(freed: Freed, dry_run: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.contracts import machine
 from harness.engines import registry
 from harness.engines.contract import Engine, devices_of, missing_somewhere
 from harness.errors import EnvironmentProblem
+from harness.runner.store import Checked, Store
 
 #: ``problem``: a run would stop with exit code 3. ``missing``: some cells would be skipped, or something is made first.
 State = Literal["ok", "missing", "problem"]
@@ -41,6 +43,24 @@ def examine(work: Path, engine: str, images: Sequence[Path] = ()) -> list[Diagno
         *(_runtime(runtime, catalog, chosen) for runtime in catalog.runtimes.values()),
         *(_toolchain(image, chosen) for image in catalog.images.values() if image.kind == "toolchains"),
     ]
+
+
+def examine_store(work: Path) -> list[Diagnosis]:
+    """Look at every finished step, and hold each of its files against its hash; nothing is changed."""
+    store = Store(work)
+    checked = list(store.check())
+    counts = Counter(each.state for each in checked)
+    text = f"{counts['whole']:,} steps are whole, {counts['damaged']:,} are damaged"
+    summary = Diagnosis("store", "problem" if counts["damaged"] else "ok", f"{text} ({store.root})")
+    return [summary, *(_entry(store, each) for each in checked if each.state != "whole")]
+
+
+def _entry(store: Store, checked: Checked) -> Diagnosis:
+    name = checked.path.relative_to(store.root).as_posix()
+    if checked.state == "foreign":
+        return Diagnosis(name, "missing", "is no step, and nothing reads it", "move it elsewhere")
+    cure = "remove it, or run the matrix again: it is set aside, and made again when it is needed"
+    return Diagnosis(name, "problem", checked.reason, cure)
 
 
 def _engine(engine: Engine, reason: str, asked: bool) -> Diagnosis:

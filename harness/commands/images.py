@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import terminal
 from harness.catalog import plugins
-from harness.commands.workspace import say
 from harness.engines import registry
 from harness.errors import UsageError, did_you_mean
 from harness.runner.steps import hand_closure
@@ -22,9 +22,9 @@ def build(names: Sequence[str], work: Path, engine: str, images: Sequence[Path] 
         if name not in catalog.images:
             raise UsageError(f"there is no image {name!r}", did_you_mean(name, sorted(catalog.images)))
     chosen, reason = registry.choose(engine, work)
-    say(reason)
+    terminal.say(reason)
     for name in names or sorted(catalog.images):
         image = catalog.images[name]
         for place in chosen.places():
-            built = chosen.refresh(image, hand_closure(catalog, image), place, say)
-            say(f"{name}: {built.reference}")
+            built = chosen.refresh(image, hand_closure(catalog, image), place, terminal.say)
+            terminal.say(f"{name}: {built.reference}")

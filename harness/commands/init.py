@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from harness.catalog import places
-from harness.errors import UsageError
+from harness.contracts.files import write_atomically
+from harness.errors import UsageError, told_of_disk
 
 SCHEMA = "matrix.schema.json"
 
@@ -21,8 +22,9 @@ def write(file: Path) -> None:
     if not file.parent.is_dir():
         raise UsageError(f"there is no folder {file.parent}", "make it first, or name another file with --out")
     text = (places.examples() / "first.yaml").read_text("utf-8")
-    schema = file.with_name(SCHEMA)
-    if not schema.exists():
-        schema.write_bytes((places.schemas() / SCHEMA).read_bytes())
     text = text.replace("--matrix FILE", file.name)
-    file.write_text(re.sub(r"\$schema=\S+", f"$schema={SCHEMA}", text, count=1), "utf-8")
+    with told_of_disk(file):
+        schema = file.with_name(SCHEMA)
+        if not schema.exists():
+            write_atomically(schema, (places.schemas() / SCHEMA).read_bytes())
+        write_atomically(file, re.sub(r"\$schema=\S+", f"$schema={SCHEMA}", text, count=1))

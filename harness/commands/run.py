@@ -10,6 +10,7 @@ from pathlib import Path
 from harness import results
 from harness.collect import keep
 from harness.collect.rows import Collector
+from harness.commands import up_to_date
 from harness.commands.workspace import Workspace
 from harness.engines.contract import missing_somewhere
 from harness.errors import EnvironmentProblem, Exit, UsageError
@@ -19,7 +20,7 @@ from harness.matrix.plan import Plan
 from harness.runner import estimate, progress
 from harness.runner.interrupt import Interrupted, Interrupts
 from harness.runner.search import Passes, describe, search
-from harness.runner.stages import Run
+from harness.runner.stages import Run, missing_steps
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ def run(workspace: Workspace, display: progress.Kind = "auto", *, force: bool = 
             pass_ = workspace.run_over(workspace.plan, shown, interrupts)
             for line in _skipped(workspace.plan):
                 shown.say(line)
+            if before is not None and not workspace.choices and up_to_date.is_current(workspace):
+                pass_.note_use()
+                _say_idle(workspace, shown)
+                return _finished(workspace, before)
             _require_space(workspace, pass_)
             pass_.execute()
     except Interrupted:
@@ -55,6 +60,17 @@ def run(workspace: Workspace, display: progress.Kind = "auto", *, force: bool = 
     finally:
         lock.release()
     made = _publish(workspace, pass_, before, shown)
+    if not workspace.choices and not pass_.failures and not missing_steps(pass_.plan, workspace.store):
+        up_to_date.mark(workspace)
+    return _finished(workspace, made)
+
+
+def _say_idle(workspace: Workspace, shown: progress.Progress) -> None:
+    page = workspace.out / "index.html"
+    shown.say(f"nothing to do: all {len(workspace.plan.wanted)} cells are measured, {page} is up to date")
+
+
+def _finished(workspace: Workspace, made: results.Results) -> Finished:
     code = Exit.CELLS_FAILED if any(cell.status.failed for cell in made.cells) else Exit.OK
     return Finished(code, workspace.out, made)
 
@@ -88,9 +104,8 @@ def _publish(
         made = keep.keep(made, before)
         if not pass_.ran and before.cells == made.cells:  # the same run, drawn again
             made = made.model_copy(update={"created_at": before.created_at})
-    page = workspace.out / "index.html"
-    if not pass_.ran and before == made and page.exists():
-        shown.say(f"nothing to do: all {len(workspace.plan.wanted)} cells are measured, {page} is up to date")
+    if not pass_.ran and before == made and (workspace.out / "index.html").exists():
+        _say_idle(workspace, shown)
         return made
     from harness import report  # a fifth of a second that a run with nothing to do does not spend
 

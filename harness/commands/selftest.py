@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import results
+from harness import results, terminal
 from harness.catalog import plugins
-from harness.commands.workspace import options_of, say
+from harness.commands.workspace import options_of
 from harness.engines import registry
 from harness.runner import selftest
 from harness.runner.store import Store
@@ -21,10 +21,10 @@ def run(
     Raises EnvironmentProblem where the engine cannot be used, UsageError where another process has the store.
     """
     chosen, reason = registry.choose(engine, work, options_of(machine))
-    say(reason)
+    terminal.say(reason)
     store = Store(work)
     lock = store.lock()
     try:
-        return selftest.run(plugins.load(images), chosen, store, repeats, seed, say)
+        return selftest.run(plugins.load(images), chosen, store, repeats, seed, terminal.say)
     finally:
         lock.release()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from harness import datasets, sources
+from harness import datasets, sources, terminal
 from harness.catalog import Catalog, plugins
 from harness.contracts.machine import Machine
 from harness.engines import registry
@@ -78,7 +77,7 @@ class Workspace:
         """A large folder is hashed once, not once a cell."""
         base = self.matrix_file.resolve().parent
         most = self.matrix.limits.source
-        return cache(lambda parsed: sources.fingerprint(parsed, base, most, say))
+        return cache(lambda parsed: sources.fingerprint(parsed, base, most, terminal.say))
 
     def _contents(self, model: spec.Model) -> source.Contents:
         return look.contents(model, self.matrix_file.resolve().parent, self.matrix.limits.source)
@@ -118,7 +117,7 @@ def open_(
     catalog = plugins.load(images)
     matrix = load.load(matrix_file, catalog, look.mistakes)
     chosen, reason = registry.choose(engine, work, options_of(machine))
-    say(reason)
+    terminal.say(reason)
     least = min((place.machine for place in chosen.places()), key=lambda machine: machine.cpu_count)
     if least.cpu_count < matrix.limits.cpus:
         problem = f"{matrix_file}: limits.cpus is {matrix.limits.cpus}, but {least.name} has {least.cpu_count}"
@@ -138,8 +137,3 @@ def _require_utf8(path: Path) -> None:
 def options_of(machine: str | None) -> dict[str, str]:
     """What an engine is opened with: the name that the user gives this machine."""
     return {"machine": machine} if machine else {}
-
-
-def say(line: str) -> None:
-    """Tell the user something, on standard error: standard output is for data."""
-    print(line, file=sys.stderr, flush=True)

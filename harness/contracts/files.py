@@ -14,12 +14,16 @@ from typing import Any
 def write_atomically(file: Path, content: str | bytes, *, sync: bool = False) -> None:
     """Write a file beside its place and rename it there; with ``sync`` it is on the disk before this returns."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with temporary.open("wb") as stream:
-        stream.write(content.encode("utf-8") if isinstance(content, str) else content)
-        if sync:
-            stream.flush()
-            os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     if sync:
         sync_folder(file.parent)
 
@@ -56,6 +60,11 @@ def sync_folder(folder: Path) -> None:
 def hash_tree(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its relative name. Links are not followed: they are named as links."""
     return {file.relative_to(folder).as_posix(): hash_file(file) for file in sorted(_below(folder))}
+
+
+def size_tree(folder: Path) -> dict[str, int]:
+    """Bytes of every file below a folder, by its relative name. Links are not followed."""
+    return {file.relative_to(folder).as_posix(): file.lstat().st_size for file in sorted(_below(folder))}
 
 
 def hash_of(files: Mapping[str, str]) -> str:

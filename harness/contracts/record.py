@@ -5,12 +5,30 @@ Raw numbers only: statistics are the host's. Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.contracts.machine import Machine
 
 VERSION = 1  #: a reader refuses another
+
+
+def _positive(name: str, *numbers: float) -> None:
+    """Raise ValueError for a number with which no time or rate can be computed."""
+    if not all(0 < number < math.inf for number in numbers):
+        raise ValueError(f"{name}: expected a finite number above 0, got {min(numbers):.4g}")
+
+
+def _count(name: str, *numbers: float | None) -> None:
+    """Raise ValueError for what counts nothing; None is not known."""
+    if not all(0 <= number < math.inf for number in numbers if number is not None):
+        raise ValueError(f"{name}: expected a finite number from 0")
+
+
+def _some(name: str, values: Iterable[object] | None) -> None:
+    if values is not None and not values:
+        raise ValueError(f"{name}: expected at least one")
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,16 @@ class LatencyRecord:
     pace_ns: list[float]  # quartiles of all looks at the processor's pace
     noisy: str | None  # why the round is suspect by its own counters
 
+    def __post_init__(self) -> None:
+        """Refuse samples from which no latency follows."""
+        _some("nanoseconds", self.nanoseconds)
+        _positive("nanoseconds", *self.nanoseconds)
+        _positive("every", self.every)
+        _count("calls", self.calls, self.warmup_calls)
+        if len(self.pace_ns) != 3:
+            raise ValueError(f"pace_ns: expected 3 quartiles, got {len(self.pace_ns)}")
+        _positive("pace_ns", *self.pace_ns)
+
 
 @dataclass(frozen=True)
 class GenerationRecord:
@@ -34,6 +62,13 @@ class GenerationRecord:
     decode_ns: list[int]
     encode_ns: list[int] | None = None  # of models with an encoder
 
+    def __post_init__(self) -> None:
+        """Refuse times from which no rate follows."""
+        for name in ("prefill_ns", "decode_ns", "encode_ns"):
+            times = getattr(self, name)
+            _some(name, times)
+            _positive(name, *(times or [1]))
+
 
 @dataclass(frozen=True)
 class PhaseRecord:
@@ -41,6 +76,11 @@ class PhaseRecord:
 
     seconds: float
     peak_rss_bytes: int | None  # None where the kernel's high-water mark can't be started anew
+
+    def __post_init__(self) -> None:
+        """Refuse what is no duration or no size."""
+        _count("seconds", self.seconds)
+        _count("peak_rss_bytes", self.peak_rss_bytes)
 
 
 @dataclass(frozen=True)
@@ -53,6 +93,11 @@ class MemoryRecord:
     file_bytes: int | None
     container_peak_bytes: int | None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no size."""
+        for name, size in vars(self).items():
+            _count(name, size)
+
 
 @dataclass(frozen=True)
 class VramRecord:
@@ -60,6 +105,10 @@ class VramRecord:
 
     peak_bytes: int | None
     reason: str | None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no size."""
+        _count("peak_bytes", self.peak_bytes)
 
 
 @dataclass(frozen=True)
@@ -74,6 +123,12 @@ class NoiseRecord:
     load_before: float | None = None
     clock_before_mhz: float | None = None
     clock_after_mhz: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is not finite."""
+        for name, value in vars(self).items():
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name}: expected a finite number")
 
 
 @dataclass(frozen=True)
@@ -93,6 +148,14 @@ class Measurement:
     gpu_energy_j: float | None
     arithmetic: str
     weights_bytes: int
+
+    def __post_init__(self) -> None:
+        """Refuse counts and sizes that are none."""
+        _positive("calls_per_sample", self.calls_per_sample)
+        _positive("steady_calls", self.steady_calls)
+        _count("weights_bytes", self.weights_bytes)
+        _count("gpu_energy_j", self.gpu_energy_j)
+        _some("phases", self.phases)
 
 
 @dataclass(frozen=True)
@@ -123,6 +186,14 @@ class Evaluation:
     tallies: list[list[float]]  # [examples][k]
     fidelity: FidelityRecord | None
     seconds: float
+
+    def __post_init__(self) -> None:
+        """Refuse a score of nothing, and tallies that make no table."""
+        _some("metrics", self.metrics)
+        _some("tallies", self.tallies)
+        if len({len(each) for each in self.tallies}) != 1 or not self.tallies[0]:
+            raise ValueError("tallies: expected as many numbers of each example")
+        _count("seconds", self.seconds)
 
     @property
     def examples(self) -> int:

@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,3 +64,5 @@ class StepStatus:
             raise ValueError(f"status: expected one of {', '.join(OUTCOMES)}, got {self.status[:60]!r}")
         if self.status != "ok" and not self.reason:
             raise ValueError(f"reason: {self.status} needs one")
+        if not 0 <= self.seconds < math.inf or (self.peak_rss_bytes or 0) < 0:
+            raise ValueError("seconds, peak_rss_bytes: expected finite numbers from 0")

@@ -7,6 +7,7 @@ place, such as ``record.json: latency.nanoseconds[3]: expected int, got 'x'``. S
 from __future__ import annotations
 
 import json
+import reprlib
 import stat
 import types
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 MAX_BYTES = 64 * 2**20  #: of a file that holds one value; a record with all its samples is below 1 MB
 MAX_DEPTH = 32
+INTEGERS = range(-(2**63), 2**63)  #: JSON has larger ones, with which nothing here can be computed
 _NUMBERS: dict[Any, set[type]] = {
     int: {int},
     float: {int, float},
@@ -64,7 +66,10 @@ def dump(value: Any) -> dict[str, Any]:
 
 def parse(cls: type[T], data: Any, where: str) -> T:
     """A value of type ``cls`` from data as JSON has it; ``where`` begins the message. Raises Damaged."""
-    return _read(cls, data, where, 0)  # type: ignore[no-any-return]
+    try:
+        return _read(cls, data, where, 0)  # type: ignore[no-any-return]
+    except RecursionError:  # from the words that show a value
+        raise Damaged(f"{where}: nested too deep") from None
 
 
 def _read(wanted: Any, data: Any, where: str, depth: int) -> Any:
@@ -81,12 +86,28 @@ def _read(wanted: Any, data: Any, where: str, depth: int) -> Any:
         return _read_sequence(origin, arguments, data, where, depth)
     if origin in (dict, Mapping):
         _require(isinstance(data, dict), "a mapping", data, where)
+        for key in data:
+            _require_text(key, where)
         return {key: _read(arguments[1], each, f"{where}: {key}", depth + 1) for key, each in data.items()}
     if wanted is float:
         _require(isinstance(data, (int, float)) and not isinstance(data, bool), "a number", data, where)
+        _require(data in INTEGERS if type(data) is int else True, "a number of 64 bits", data, where)
         return float(data)
-    _require(isinstance(data, wanted) and (wanted is bool or not isinstance(data, bool)), wanted.__name__, data, where)
+    known = isinstance(data, wanted) and (wanted is bool or not isinstance(data, bool))
+    _require(known, wanted.__name__, data, where)
+    if type(data) is int:
+        _require(data in INTEGERS, "a number of 64 bits", data, where)
+    if wanted is str:
+        _require_text(data, where)
     return data
+
+
+def _require_text(data: str, where: str) -> None:
+    """JSON can hold half of a surrogate pair, which no file and no page can."""
+    try:
+        data.encode()
+    except UnicodeEncodeError:
+        raise Damaged(f"{where}: expected text, got {data[:60]!a}") from None
 
 
 def _read_fields(cls: Any, data: Any, where: str, depth: int) -> Any:
@@ -124,6 +145,8 @@ def _read_sequence(origin: Any, arguments: tuple[Any, ...], data: Any, where: st
         _require(len(data) == len(arguments), f"{len(arguments)} values", data, where)
         pairs = list(zip(arguments, data, strict=True))
     elif (numbers := _NUMBERS.get(arguments[0])) and numbers.issuperset(map(type, data)):  # samples: no call for each
+        if large := [each for each in data if type(each) is int and each not in INTEGERS]:
+            _require(False, "numbers of 64 bits", large[0], where)
         return origin(map(arguments[0], data))
     else:
         pairs = [(arguments[0], each) for each in data]
@@ -132,5 +155,5 @@ def _read_sequence(origin: Any, arguments: tuple[Any, ...], data: Any, where: st
 
 def _require(holds: bool, wanted: str, data: Any, where: str) -> None:
     if not holds:
-        text = repr(data)
+        text = reprlib.repr(data)  # a container may have written 64 MiB
         raise Damaged(f"{where}: expected {wanted}, got {text if len(text) <= 60 else text[:59] + '…'}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from harness.catalog.closure import Closure
     from harness.contracts.machine import Machine
     from harness.contracts.step import StepDescription
+    from harness.engines.bounds import Bounds
     from harness.engines.energy import EnergyReading
-    from harness.engines.takeover import Bounds
     from harness.engines.transfer import Shelf
 
 Say = Callable[[str], None]
@@ -26,6 +26,10 @@ Freed = dict[str, dict[str, int]]
 
 class NoEngine(EnvironmentProblem):
     """Nothing answers where an engine was looked for: ``auto`` takes the next one."""
+
+
+class ImageGone(EnvironmentProblem):
+    """What ``ensure`` built was removed since."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Outcome:
     seconds: float
     oom: bool = False
     timed_out: bool = False
+    exceeded: str | None = None  # the bound for which the engine ended it, in words
     energy: EnergyReading | None = None  # of the processor, for jobs that measure
 
 
@@ -124,8 +129,9 @@ class Engine(Protocol):
     def run(self, job: Job, on_line: Say) -> Outcome:
         """Run to the end, log to ``job.log``, hand every line to ``on_line``. Returns also after ``kill``.
 
-        Called from several threads at once. Raises EnvironmentProblem where the place cannot run it, KeyError with the key
-        of an input that is not on the shelf, and takeover.Refused where what the step left cannot be brought here.
+        Called from several threads at once. Raises EnvironmentProblem where the place cannot run it, ImageGone where what
+        ``job.built`` names is no longer there, KeyError with the key of an input that is not on the shelf, and
+        takeover.Refused where what the step left cannot be brought here.
         """
 
     def kill(self) -> None:

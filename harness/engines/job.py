@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.engines.bounds import SETTINGS
 from harness.engines.contract import Job, Limits, Say
 from harness.engines.energy import PackageEnergy
 from harness.provision.contexts import MODULES
@@ -75,7 +76,8 @@ def keep_log(chunks: Iterable[bytes], file: Path, limit: int, on_line: Say) -> N
             room -= min(room, len(chunk))
         dropped, last = tail.end()
         if dropped:
-            log.write(f"\n[... {dropped:,} bytes are left out: a log keeps {limit:,} ...]\n".encode())
+            kept = f"a log keeps {limit:,} ({SETTINGS['log_bytes']} is the bound)"
+            log.write(f"\n[... {dropped:,} bytes are left out: {kept} ...]\n".encode())
         log.write(last)
     lines.end()
 
@@ -145,6 +147,7 @@ class Running:
     end: Callable[[], None]
     killed: bool = False
     timed_out: bool = False
+    exceeded: str | None = None
 
     def kill(self) -> None:
         """End it."""
@@ -154,4 +157,9 @@ class Running:
     def time_out(self) -> None:
         """End it because its time is up."""
         self.timed_out = True
+        self.kill()
+
+    def exceed(self, bound: str) -> None:
+        """End it because it broke a bound."""
+        self.exceeded = bound
         self.kill()

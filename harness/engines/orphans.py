@@ -1,8 +1,8 @@
 """Processes that outlive the run that started them: marked when they start, found by their mark, ended.
 
-A process group is not enough: whoever is killed by SIGKILL ends nobody, and what a step starts may leave its group. So each
-job's processes carry a token in their environment, which their children inherit, and a note in the work folder says which
-process of ours gave it. On Linux a job's first process also dies with the thread that started it.
+Each job runs below a supervisor, which ends all that the job started, also when the run that started it dies. What can survive
+is what a step leaves when run and supervisor are both killed. So each job's processes carry a token in their environment, which
+their children inherit, and a note in the work folder says which process of ours gave it and which process is the supervisor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -22,44 +22,82 @@ from harness.contracts import values
 from harness.contracts.files import write_json
 
 TOKEN = "MATRIX_JOB"
-
-#: Asks the kernel to kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG), then becomes the step.
-_DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
-    os.kill(os.getpid(), signal.SIGKILL)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
-def dying_with_us(words: list[str]) -> list[str]:
-    """The command that runs ``words`` and is killed when the thread that starts it ends."""
+def supervised(words: list[str], most_bytes: int) -> list[str]:
+    """The command that runs ``words``, ends all that they start, and dies with the thread that starts it.
+
+    No file that they write holds more than ``most_bytes``.
+    """
     if sys.platform != "linux":
         return words
-    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *words]
+    return [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), str(most_bytes), *words]
 
 
 @dataclass(frozen=True)
-class Owner:
-    """Which process of ours started a job. ``started`` tells it from a later one with the same id."""
+class ProcessIdentity:
+    """A process by its id and its start, because ids are used again.
 
-    token: str
+    On Linux the start is counted in ticks since the machine started: a clock that is set does not move it.
+    """
+
     pid: int
     started: float
 
+    @classmethod
+    def of(cls, pid: int | None = None) -> ProcessIdentity:
+        """A process, or this one. Raises ProcessLookupError where it is gone."""
+        number = os.getpid() if pid is None else pid
+        return cls(number, _started(number))
+
     @property
-    def owner_lives(self) -> bool:
+    def lives(self) -> bool:
         """Whether that process is still there."""
-        return lives(self.pid, self.started)
+        try:
+            return _started(self.pid) == self.started
+        except ProcessLookupError:
+            return False
 
 
-def lives(pid: int, started: float) -> bool:
-    """Whether the process with that id is the one that started then, give or take what a clock that is set may move it."""
+def _started(pid: int) -> float:
+    if sys.platform != "linux":
+        try:
+            return psutil.Process(pid).create_time()
+        except psutil.NoSuchProcess:
+            raise ProcessLookupError(pid) from None
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 5
-    except psutil.NoSuchProcess:
-        return False
+        after_name = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        raise ProcessLookupError(pid) from None
+    return float(after_name[19])  # proc(5): field 22, and the name is the second
+
+
+@dataclass(frozen=True)
+class JobNote:
+    """Which process of ours started a job, and which one runs it."""
+
+    token: str
+    owner: ProcessIdentity
+    supervisor: ProcessIdentity | None = None  # None before it has started
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A job under watch: the environment variables that mark its processes, and where its note lies."""
+
+    note: JobNote
+    file: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What every process of the job has in its environment."""
+        return {TOKEN: self.note.token}
+
+    def started(self, pid: int) -> None:
+        """Note the process that runs the job."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            write_json(self.file, values.dump(replace(self.note, supervisor=ProcessIdentity.of(pid))))
 
 
 class Orphans:
@@ -69,15 +107,14 @@ class Orphans:
         self.folder = folder
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[dict[str, str]]:
-        """Environment variables for a job; whatever of it still runs at the end is killed."""
-        me = psutil.Process()
-        note = Owner(secrets.token_hex(16), me.pid, me.create_time())
+    def watched(self) -> Iterator[Watched]:
+        """A job to be; whatever of it still runs at the end is killed."""
+        note = JobNote(secrets.token_hex(16), ProcessIdentity.of())
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / f"{note.token}.json"
         write_json(file, values.dump(note))
         try:
-            yield {TOKEN: note.token}
+            yield Watched(note, file)
         finally:
             end({note.token})
             file.unlink(missing_ok=True)
@@ -85,18 +122,35 @@ class Orphans:
     def reap(self) -> int:
         """End what dead runs left running; how many processes."""
         dead: dict[str, Path] = {}
+        ended = 0
         for file in self.folder.glob("*.json"):
             try:
-                note = values.read(Owner, file)
+                note = values.read(JobNote, file)
             except values.Damaged:
                 file.unlink(missing_ok=True)
                 continue
-            if not note.owner_lives:
+            if not note.owner.lives:
                 dead[note.token] = file
-        ended = end(set(dead)) if dead else 0
+                ended += _end_tree(note.supervisor)
+        ended += end(set(dead)) if dead else 0
         for file in dead.values():
             file.unlink(missing_ok=True)
         return ended
+
+
+def _end_tree(supervisor: ProcessIdentity | None) -> int:
+    """Kill a supervisor that outlives its run, and all processes below it; how many."""
+    if supervisor is None or not supervisor.lives:
+        return 0
+    try:
+        below = psutil.Process(supervisor.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return 0
+    pids = [supervisor.pid, *(process.pid for process in below)]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(pids)
 
 
 def end(tokens: set[str]) -> int:

@@ -10,9 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +24,7 @@ from harness.catalog.closure import Closure
 from harness.contracts import machine, values
 from harness.contracts.files import write_json
 from harness.contracts.step import thread_variables
-from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
+from harness.engines.contract import Built, ImageGone, Job, Limits, Outcome, Place, Say
 from harness.engines.job import (
     SCRATCH,
     Running,
@@ -34,8 +35,9 @@ from harness.engines.job import (
     metered,
     module,
 )
-from harness.engines.orphans import Orphans, dying_with_us
+from harness.engines.orphans import Orphans, Watched, supervised
 from harness.engines.transfer import SharedDisk
+from harness.engines.watch import Watch
 from harness.provision.code import CodeRoom, compile_by
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.
@@ -84,44 +86,48 @@ class ProcessEngine(ABC):
         return shlex.join(["env", "-i", *variables, *self._words(job)])
 
     def run(self, job: Job, on_line: Say) -> Outcome:
-        """Run to the end; whatever the job started ends with it."""
+        """Run to the end; whatever the job started ends with it. Raises ImageGone where the interpreter was removed."""
+        if not Path(job.built.reference).exists():
+            raise ImageGone(f"{job.built.reference} was removed while the run uses it", "run it again")
         write_json(job.left / "step.json", values.dump(job.description))
         (job.left / SCRATCH).mkdir()
-        words, variables = dying_with_us(self._words(job)), self._variables(job)
-        with self._orphans.watched() as token:
-            return self._run(job, words, variables | token, on_line)
+        words, variables = supervised(self._words(job), job.bounds.bytes), self._variables(job)
+        with self._orphans.watched() as watched:
+            return self._run(job, words, variables, watched, on_line)
 
-    def _run(self, job: Job, words: list[str], variables: dict[str, str], on_line: Say) -> Outcome:
+    def _run(self, job: Job, words: list[str], variables: dict[str, str], watched: Watched, on_line: Say) -> Outcome:
         meter, on_line = metered(job, on_line)
         started = perf_counter()
         process = subprocess.Popen(
             words,
             cwd=job.left,
-            env=variables,
+            env=variables | watched.variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        running = Running(partial(_kill_group, process.pid))
+        running = Running(partial(_end, process))
         self._running.add(running)
         timer = threading.Timer(job.limits.timeout_s, running.time_out)
-        assert process.stdout is not None
-        keep = (_chunks(process.stdout), job.log, job.bounds.log_bytes, on_line)
-        reader = threading.Thread(target=keep_log, args=keep, daemon=True)
+        log = _LogThread(process.stdout, job, on_line, running.kill)
         try:
+            watched.started(process.pid)
             timer.start()
-            reader.start()
-            code = process.wait()
+            log.start()
+            with Watch(job.left, (Path(tempfile.gettempdir()), Path("/dev/shm")), job.bounds, running.exceed):
+                code = process.wait()
             seconds = perf_counter() - started
         finally:
             timer.cancel()
             _kill_group(process.pid)
             self._running.discard(running)
-            reader.join(GRACE_S)
+            log.join(GRACE_S)
+        if log.trouble:
+            raise log.trouble
         oom = code == -signal.SIGKILL and not running.killed
         reading = meter.reading if meter else None
-        return Outcome(code if code >= 0 else 128 - code, seconds, oom, running.timed_out, reading)
+        return Outcome(code if code >= 0 else 128 - code, seconds, oom, running.timed_out, running.exceeded, reading)
 
     def kill(self) -> None:
         """End the jobs that run now, with all their children."""
@@ -163,9 +169,37 @@ def _pinned(limits: Limits) -> list[str]:
     return ["taskset", "-c", cpu_set(limits.cpus)] if shutil.which("taskset") else []
 
 
+class _LogThread(threading.Thread):
+    """Keeps the log of a process. One that cannot be written ends the process, and ``trouble`` says why."""
+
+    def __init__(self, stream: IO[bytes] | None, job: Job, on_line: Say, end: Callable[[], None]) -> None:
+        super().__init__(name="log", daemon=True)
+        assert stream is not None
+        self._keep = partial(keep_log, _chunks(stream), job.log, job.bounds.log_bytes, on_line)
+        self._end = end
+        self.trouble: OSError | None = None
+
+    def run(self) -> None:
+        """Until the process closes its output."""
+        try:
+            self._keep()
+        except OSError as error:
+            self.trouble = error
+            self._end()
+
+
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
     while chunk := os.read(stream.fileno(), 65536):
         yield chunk
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the supervisor end the step with all its processes, or do it here where there is none."""
+    if sys.platform != "linux":
+        _kill_group(process.pid)
+        return
+    process.send_signal(signal.SIGCONT)  # the step may have stopped it
+    process.terminate()
 
 
 def _kill_group(leader: int) -> None:

@@ -20,11 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: Environment variables that raise or lower the bounds.
-SETTINGS = {
-    "bytes": "MATRIX_OUTPUT_BYTES",
-    "entries": "MATRIX_OUTPUT_FILES",
-}
+from harness.engines.bounds import SETTINGS, Bounds, told
+
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -37,23 +34,6 @@ _SHOWN = 80  # characters of a name in a reason
 
 class Refused(Exception):
     """What a step left is not taken over; the message says in one line what was found."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much one step may leave."""
-
-    bytes: int = 256 * 2**30
-    entries: int = 100_000  # files and folders
-    depth: int = 32  # folders below each other
-    status_bytes: int = 2**20  # of status.json
-    log_bytes: int = 8 * 2**20  # of the log, half of its head and half of its tail
-
-    @classmethod
-    def from_environment(cls) -> Bounds:
-        """The defaults, but for what MATRIX_OUTPUT_BYTES and MATRIX_OUTPUT_FILES say."""
-        given = {name: os.environ.get(variable, "") for name, variable in SETTINGS.items()}
-        return cls(**{name: int(value) for name, value in given.items() if value.isdecimal()})
 
 
 def take_file(left: Path, name: str, target: Path, limit: int) -> bool:
@@ -117,8 +97,7 @@ class _Count:
                 f"the step left more than {self.bounds.entries:,} files and folders ({SETTINGS['entries']} is the bound)"
             )
         if self.bytes > self.bounds.bytes:
-            most = f"{self.bounds.bytes / 2**30:,.3g} GiB"
-            raise Refused(f"the step left more than {most} ({SETTINGS['bytes']} is the bound)")
+            raise Refused(f"the step left more than {told('bytes', self.bounds)}")
         if depth > self.bounds.depth:
             raise Refused(f"the step left folders more than {self.bounds.depth} deep in each other")
 

@@ -18,10 +18,11 @@ from harness.matrix.spec import Matrix, Model, Workload
 def mistakes(matrix: Matrix, catalog: Catalog) -> list[Mistake]:
     """Every mistake in a matrix of valid types, against what the catalog, the tasks and the zoo hold."""
     # Whether passes meet and an include comes to anything can be told only where all names are right.
-    return list(_names(matrix, catalog)) or [*_orders(matrix, catalog), *_idle(matrix)]
+    return list(names(matrix, catalog)) or [*_orders(matrix, catalog), *_idle(matrix)]
 
 
-def _names(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
+def names(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
+    """What nobody knows or is there twice, and sources that are none."""
     yield from _duplicates("models", [model.name for model in matrix.models])
     yield from _duplicates("methods", [method.name for method in matrix.methods])
     yield from _duplicates("runtimes", matrix.runtimes)
@@ -60,7 +61,6 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
     if model.task not in tasks.names():
         problem = f"unknown task {model.task!r}"
         yield Mistake((*location, "task"), problem, did_you_mean(model.task, tasks.names()))
-        return
     for key, text, known in (("source", model.source, zoo.models()), ("dataset", model.dataset, zoo.datasets())):
         try:
             parsed = source.named(text, model.file if key == "source" else None)
@@ -71,7 +71,7 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
             yield Mistake((*location, key), f"the zoo has no {key} {parsed.name!r}", did_you_mean(parsed.name, known))
         if key == "dataset" and isinstance(parsed, (source.HubSource, source.PackageSource)):
             yield Mistake((*location, key), "a dataset is `zoo:name` or `path:./file`", "download it and name its path")
-    if model.workloads is not None:
+    if model.workloads is not None and model.task in tasks.names():
         yield from _workloads((*location, "workloads"), model.task, model.workloads)
 
 
@@ -113,11 +113,12 @@ def _patterns(matrix: Matrix, catalog: Catalog) -> Iterator[Mistake]:
         "runtime": sorted(catalog.runtimes),
         "device": ["cpu", "cuda"],
     }
+    sets = {axis: frozenset(names) for axis, names in known.items()}
     for key, patterns in (("exclude", matrix.exclude), ("include", matrix.include)):
         for index, pattern in enumerate(patterns):
             for axis, names in known.items():
                 for value in pattern.names(axis):
-                    if value not in names:
+                    if value not in sets[axis]:
                         problem = f"{key} names the unknown {axis} {value!r}"
                         yield Mistake((key, index, axis), problem, did_you_mean(value, names))
             task_names = [models[name].task for name in pattern.names("model") if name in models] or tasks.names()

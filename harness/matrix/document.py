@@ -7,7 +7,7 @@ which PyYAML takes silently, are mistakes here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import yaml
@@ -20,6 +20,7 @@ MAX_CHARACTERS = 1_000_000
 #: With every alias written out. A file of 300 bytes whose aliases multiply would hold billions.
 MAX_NODES = 100_000
 MAX_TOLD = 20  # mistakes that are told one by one
+LINE_WIDTH = 160  # characters of a line that are shown around a mistake
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -51,6 +52,7 @@ class Document:
     data: Any
     keys: dict[Location, Mark] = field(default_factory=dict)
     values: dict[Location, Mark] = field(default_factory=dict)
+    duplicates: Sequence[Mistake] = ()  # keys that are there twice: of the data the last one counts
 
     def place(self, mistake: Mistake) -> Mark:
         """The nearest marked place: the key or value itself, or what encloses it."""
@@ -79,9 +81,10 @@ class MatrixError(UsageError):
 def _render(document: Document, mark: Mark, mistake: Mistake) -> str:
     text = f"{document.name}:{mark.line}:{mark.column}: {mistake.problem}"
     if 0 < mark.line <= len(document.lines):
-        number = str(mark.line)
-        text += f"\n  {number} | {document.lines[mark.line - 1]}"
-        text += f"\n  {' ' * len(number)} | {' ' * (mark.column - 1)}{'^' * mark.width}"
+        number, line = str(mark.line), document.lines[mark.line - 1]
+        begin = max(0, mark.column - 1 - LINE_WIDTH // 2) if len(line) > LINE_WIDTH else 0
+        text += f"\n  {number} | {line[begin : begin + LINE_WIDTH]}"
+        text += f"\n  {' ' * len(number)} | {' ' * (mark.column - 1 - begin)}{'^' * min(mark.width, LINE_WIDTH // 2)}"
     if mistake.cure:
         text += f"\n  hint: {mistake.cure}"
     return text
@@ -97,6 +100,14 @@ def dotted(location: Location) -> str:
 
 def read(text: str, name: str) -> Document:
     """Parse YAML ``text`` called ``name``; raises MatrixError for broken syntax, duplicate keys and aliases to itself."""
+    document = compose(text, name)
+    if document.duplicates:
+        raise MatrixError(document, document.duplicates)
+    return document
+
+
+def compose(text: str, name: str) -> Document:
+    """As ``read``, but duplicate keys are handed on, so that they can be told with the other mistakes."""
     document = Document(name, text.splitlines(), None)
     if len(text) > MAX_CHARACTERS:
         raise MatrixError(document, [Mistake((), f"the file is larger than {MAX_CHARACTERS:,} characters")])
@@ -106,9 +117,9 @@ def read(text: str, name: str) -> Document:
         if node is None:
             raise MatrixError(document, [Mistake((), "the file is empty", "start from `harness init`")])
         mistakes = list(_walk(document, node, (), frozenset()))
-        if mistakes:
+        if any(not mistake.at_key for mistake in mistakes):
             raise MatrixError(document, mistakes)
-        return Document(name, document.lines, _construct(loader, node, document), document.keys, document.values)
+        return replace(document, data=_construct(loader, node, document), duplicates=mistakes)
     except RecursionError:
         raise MatrixError(document, [Mistake((), "the file is nested too deeply", "flatten it")]) from None
     except yaml.MarkedYAMLError as error:
@@ -124,16 +135,29 @@ def _construct(loader: Any, node: yaml.Node, document: Document) -> Any:
     """The values of a document. What a tag or a number can't be turned into is a mistake at the first such value."""
     try:
         return loader.construct_document(node)
-    except (ValueError, OverflowError, TypeError, KeyError) as error:  # of int(), float(), datetime()
-        for location, scalar in _scalars(node, ()):
-            try:
-                _Loader("").construct_object(scalar)
-            except (ValueError, OverflowError, TypeError, KeyError):
-                text = str(scalar.value)
-                shown = text if len(text) <= 40 else f"{text[:39]}…"
-                problem = f"{dotted(location)}: {shown!r} is no {scalar.tag.rpartition(':')[2]}"
-                raise MatrixError(document, [Mistake(location, problem, "write a plain value")]) from None
-        raise MatrixError(document, [Mistake((), f"not valid YAML: {error}")]) from None
+    except _UNFIT as error:
+        wrong = [_unfit(location, scalar) for location, scalar in _scalars(node, ()) if not _fits(scalar)]
+        raise MatrixError(document, wrong or [Mistake((), f"not valid YAML: {error}")]) from None
+
+
+#: What PyYAML's constructors let through from int(), float(), datetime() and their own reading of a text with a wrong tag.
+_UNFIT = (ValueError, ArithmeticError, TypeError, LookupError, AttributeError)
+
+
+def _fits(scalar: yaml.ScalarNode) -> bool:
+    try:
+        _Loader("").construct_object(scalar)
+    except (*_UNFIT, yaml.YAMLError):
+        return False
+    return True
+
+
+def _unfit(location: Location, scalar: yaml.ScalarNode) -> Mistake:
+    text = str(scalar.value)
+    shown = text if len(text) <= 40 else f"{text[:39]}…"
+    return Mistake(
+        location, f"{dotted(location)}: {shown!r} is no {scalar.tag.rpartition(':')[2]}", "write a plain value"
+    )
 
 
 def _scalars(node: yaml.Node, location: Location) -> Iterator[tuple[Location, yaml.ScalarNode]]:
@@ -168,16 +192,15 @@ def _walk(document: Document, node: yaml.Node, location: Location, above: frozen
             if len(document.values) > MAX_NODES:
                 return
     elif isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
         for key, value in node.value:
-            place = (*location, str(key.value))
-            if place in document.keys:
-                first = document.keys[place].line
-                document.keys[place] = _mark(key)
-                yield Mistake(
-                    place, f"the key {key.value!r} is here twice, first in line {first}", "keep one", at_key=True
-                )
-                continue
+            written = str(key.value)
+            place = (*location, written)
             document.keys[place] = _mark(key)
+            if first := lines.get(written):
+                problem = f"the key {written[:60]!r} is here twice, first in line {first}"
+                yield Mistake(place, problem, "keep one", at_key=True)
+            lines[written] = document.keys[place].line
             yield from _walk(document, value, place, above)
             if len(document.values) > MAX_NODES:
                 return

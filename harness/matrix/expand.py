@@ -7,15 +7,18 @@ Source: GitHub Docs, "Running variations of jobs in a workflow", expanding or ad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TypeAlias
 
 from harness import tasks
-from harness.matrix.spec import Include, Matrix, Model, Pattern
+from harness.matrix.spec import AXES, Include, Matrix, Model, Pattern
 
 Workload: TypeAlias = tuple[tuple[str, int], ...]  #: (field, value) pairs in the task's order; hashable
+_Keys: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]  # axes, and fields of the workload
+_Values: TypeAlias = tuple[str | int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,9 @@ def workload_name(workload: Workload) -> str:
 def expand(matrix: Matrix) -> list[MatrixCell]:
     """All cells of a matrix, in the order of the file: model, workload, method, runtime, device."""
     originals = _originals(matrix)
-    cells = {cell.id: cell for cell in originals}
+    cells, index = {cell.id: cell for cell in originals}, _Index(originals)
     for include in matrix.include:
-        matched = [cell.id for cell in originals if _agrees(cell, include)]
+        matched = [cell.id for cell in index.agreeing(include)]
         if matched:
             cells.update({id: _with(cells[id], include) for id in matched})
         else:
@@ -59,12 +62,12 @@ def expand(matrix: Matrix) -> list[MatrixCell]:
 
 def idle_includes(matrix: Matrix) -> list[int]:
     """Places of the ``include`` entries that agree with no combination and name too little to make a new one."""
-    originals = _originals(matrix)
+    originals = _Index(_originals(matrix))
     return [
         index
         for index, include in enumerate(matrix.include)
         if not (include.names("model") and include.names("method") and include.names("runtime"))
-        and not any(_agrees(cell, include) for cell in originals)
+        and not originals.agreeing(include)
     ]
 
 
@@ -77,9 +80,40 @@ def _originals(matrix: Matrix) -> list[MatrixCell]:
         )
         for workload, method, runtime, device in axes:
             cell = MatrixCell(model.name, method, runtime, device, workload)
-            if not any(_agrees(cell, pattern) for pattern in matrix.exclude):
-                cells[cell.id] = cell
-    return list(cells.values())
+            cells[cell.id] = cell
+    index = _Index(list(cells.values()))
+    dropped = {cell for pattern in matrix.exclude for cell in index.agreeing(pattern)}
+    return [cell for cell in cells.values() if cell not in dropped]
+
+
+class _Index:
+    """Cells by their values, so that each pattern looks at those that it names and not at all."""
+
+    def __init__(self, cells: Sequence[MatrixCell]) -> None:
+        self._cells = cells
+        self._by_values: dict[_Keys, dict[_Values, list[MatrixCell]]] = {}  # made for the keys that patterns have
+
+    def agreeing(self, pattern: Pattern) -> list[MatrixCell]:
+        """The cells that agree with every key of a pattern."""
+        axes = [axis for axis in AXES if axis != "workload" and pattern.names(axis)]
+        fields = tuple(pattern.workload or ())
+        names = [pattern.names(axis) for axis in axes]
+        if math.prod(map(len, names)) > len(self._cells):  # fewer cells than combinations
+            return [cell for cell in self._cells if _agrees(cell, pattern)]
+        keys = (tuple(axes), fields)
+        if keys not in self._by_values:
+            self._by_values[keys] = self._group(*keys)
+        wanted = tuple((pattern.workload or {}).values())
+        groups: dict[_Values, None] = dict.fromkeys((*combination, *wanted) for combination in product(*names))
+        return [cell for values in groups for cell in self._by_values[keys].get(values, ())]
+
+    def _group(self, axes: tuple[str, ...], fields: tuple[str, ...]) -> dict[_Values, list[MatrixCell]]:
+        found: dict[_Values, list[MatrixCell]] = {}
+        for cell in self._cells:
+            workload = dict(cell.workload)
+            values = (*(getattr(cell, axis) for axis in axes), *(workload.get(name) for name in fields))
+            found.setdefault(values, []).append(cell)
+        return found
 
 
 def workloads_of(matrix: Matrix, model: Model) -> list[Workload]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
@@ -11,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from harness.catalog import Catalog
 from harness.errors import UsageError, did_you_mean
-from harness.matrix import check
-from harness.matrix.document import MAX_CHARACTERS, Document, Location, MatrixError, Mistake, dotted, read
+from harness.matrix import check, repair
+from harness.matrix.document import MAX_CHARACTERS, Document, Location, MatrixError, Mistake, compose, dotted
 from harness.matrix.spec import Matrix
 
 #: Finds what will not work with a matrix of valid names, told the folder of its file: what its sources hold.
@@ -43,50 +42,39 @@ def _read(file: Path) -> str:
 
 def parse(text: str, name: str, catalog: Catalog, look: Look = lambda matrix, base: ()) -> Matrix:
     """Validate the text of a matrix file against the catalog; raises MatrixError with all mistakes."""
-    document = read(text, name)
+    document = compose(text, name)
     if not isinstance(document.data, dict):
-        raise MatrixError(document, [Mistake((), "expected a mapping with models, methods and runtimes")])
+        problem = Mistake((), "expected a mapping with models, methods and runtimes")
+        raise MatrixError(document, [problem, *document.duplicates])
     try:
         matrix = Matrix.model_validate(document.data)
     except ValidationError as error:
-        wrong = [_translate(e, document) for e in error.errors()]
-        raise MatrixError(document, [*wrong, *_others(document, error, catalog)]) from None
-    if mistakes := check.mistakes(matrix, catalog) or list(look(matrix, Path(name).resolve().parent)):
+        wrong = [_translate(each, document) for each in _merged(error.errors(), document.data)]
+        others = repair.other_mistakes(document.data, catalog)
+        raise MatrixError(document, [*document.duplicates, *wrong, *others]) from None
+    if mistakes := [*document.duplicates, *check.mistakes(matrix, catalog)]:
+        raise MatrixError(document, mistakes)
+    if mistakes := list(look(matrix, Path(name).resolve().parent)):
         raise MatrixError(document, mistakes)
     return matrix
 
 
-def _others(document: Document, error: ValidationError, catalog: Catalog) -> list[Mistake]:
-    """The mistakes in what has the right types: the file without the entries that have not, checked as usual.
-
-    What refers to entries that were left out is not checked.
-    """
-    bad = {tuple(each["loc"][:2]) for each in error.errors()}
-    data, places = dict(document.data), {}
-    for axis in _AXES:
-        if isinstance(data.get(axis), list):
-            kept = [index for index in range(len(data[axis])) if (axis, index) not in bad and (axis,) not in bad]
-            places[axis] = kept
-            data[axis] = [data[axis][index] for index in kept]
-    for section in {place[0] for place in bad if place} - set(_AXES):
-        data.pop(section, None)
-    try:
-        found = check.mistakes(Matrix.model_validate(data), catalog)
-    except ValidationError:  # too little is left
-        return []
-    return [_moved(mistake, places) for mistake in found if mistake.location[0] in _AXES]
+def _merged(errors: Sequence[Mapping[str, Any]], data: Any) -> Iterator[Mapping[str, Any]]:
+    """One error for each place: of a value that may have several types pydantic tells one for each of them."""
+    groups: dict[Location, list[Mapping[str, Any]]] = {}
+    for each in errors:
+        groups.setdefault(repair.place(data, each), []).append(each)
+    for at, group in groups.items():
+        kinds = [_KINDS.get(each["loc"][-1], str(each["loc"][-1])) for each in group if len(each["loc"]) > len(at)]
+        if len(kinds) == len(group) > 1:
+            message = f"expected {', '.join(kinds[:-1])} or {kinds[-1]}"
+            yield {"loc": group[0]["loc"][:-1], "type": "union", "msg": message, "input": group[0]["input"]}
+        else:
+            yield from group
 
 
-#: The lists whose entries stand for themselves.
-_AXES = ("models", "methods", "runtimes")
-
-
-def _moved(mistake: Mistake, places: Mapping[str, list[int]]) -> Mistake:
-    """A mistake at the place that its entry has in the whole file."""
-    axis, index, *rest = mistake.location
-    if not isinstance(axis, str) or not isinstance(index, int):
-        return mistake
-    return replace(mistake, location=(axis, places[axis][index], *rest))
+#: What pydantic calls the types of a union.
+_KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "list[str]": "a list"}
 
 
 def _translate(error: Mapping[str, Any], document: Document) -> Mistake:

@@ -15,8 +15,6 @@ from harness.errors import BuildFailed, EnvironmentProblem
 if TYPE_CHECKING:
     from docker import DockerClient
 
-LOG_TAIL_LINES = 40
-
 
 @dataclass(frozen=True)
 class Build:
@@ -121,5 +119,4 @@ def _explain(subject: str, failure: str, log: Path) -> EnvironmentProblem:
         return EnvironmentProblem(
             f"the disk is full: {subject} could not be built", "free some space: docker system prune, harness clean"
         )
-    tail = "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
-    return BuildFailed(f"{subject} could not be built: {failure}", f"the whole log: {log}", tail)
+    return BuildFailed(f"{subject} could not be built: {failure}", f"the whole log: {log}", text)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.catalog import Catalog, Image, Layer, WheelSource
+from harness.contracts.files import write_atomically
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.provision.requirements import entries
 from harness.provision.wheels import IMAGE_PYTHON
@@ -95,5 +96,5 @@ def write(names: Sequence[str], catalog: Catalog, say: Callable[[str], None]) ->
         if name not in known:
             raise UsageError(f"there is no image {name!r}", did_you_mean(name, list(known)))
     for name in names or known:
-        known[name].requirements.write_text(lock(known[name]), "utf-8")
+        write_atomically(known[name].requirements, lock(known[name]))
         say(f"{name}: locked")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.catalog import WheelSource
 from harness.errors import BuildFailed
-from harness.provision.wheels import HOST, LOG_TAIL_LINES, Target, WheelCache, link
+from harness.provision.wheels import HOST, Target, WheelCache, link
 
 Say = Callable[[str], None]
 
@@ -57,8 +57,8 @@ def on_this_machine(source: WheelSource, cache: WheelCache, log: Path, say: Say)
             command = ["bash", str(source.script), str(inputs), str(out)]
             code = subprocess.run(command, cwd=scratch, stdout=stream, stderr=subprocess.STDOUT).returncode
         if code or not (wheel := found(out)):
-            tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:])
-            raise BuildFailed(f"{source.package} could not be compiled", f"the whole log: {log}", tail)
+            text = log.read_text("utf-8", "replace")
+            raise BuildFailed(f"{source.package} could not be compiled", f"the whole log: {log}", text)
         return keep(wheel, folder)
 
 

@@ -27,8 +27,6 @@ from harness.errors import BuildFailed, EnvironmentProblem
 IMAGE_PYTHON = "3.11"
 IMAGE_GLIBC_MINOR = 36
 
-LOG_TAIL_LINES = 30
-
 
 @dataclass(frozen=True)
 class Target:
@@ -123,7 +121,6 @@ _NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
 
 def explain_pip(log: str, requirements: Path) -> EnvironmentProblem:
     """What went wrong in a failed ``pip download``, with its cure; more specific causes first."""
-    tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
     if "No space left on device" in log:
         return EnvironmentProblem(
             "the disk is full: wheels could not be stored",
@@ -133,7 +130,7 @@ def explain_pip(log: str, requirements: Path) -> EnvironmentProblem:
         return BuildFailed(
             f"a wheel does not have the hash that {requirements} names",
             "the index serves another file: remove it from a mirror or a find-links folder, or lock anew",
-            tail,
+            log,
         )
     if _UNREACHABLE.search(log):
         return EnvironmentProblem(
@@ -146,22 +143,22 @@ def explain_pip(log: str, requirements: Path) -> EnvironmentProblem:
             f"{missing[1]} was not found: NVIDIA keeps TensorRT's libraries in its own package index",
             "set PIP_EXTRA_INDEX_URL to it (NVIDIA's installation guide names it), then lock again: harness lock "
             f"{requirements.parent.parent.name}/{requirements.parent.name}",
-            tail,
+            log,
         )
     if missing and "+cpu" in missing[1]:
         return BuildFailed(
             f"the CPU wheel {missing[1]} was not found: the package index has GPU builds only",
             "set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels, which pytorch.org names under Get Started",
-            tail,
+            log,
         )
     if missing:
         ours, locked = platform.python_version(), IMAGE_PYTHON
         return BuildFailed(
             f"no wheel of {missing[1]} for this platform was found",
             f"the lock files are made for Python {locked} (this one is {ours}); is the index complete?",
-            tail,
+            log,
         )
-    return BuildFailed(f"pip could not fetch the wheels of {requirements}", "see the log below", tail)
+    return BuildFailed(f"pip could not fetch the wheels of {requirements}", "see the log below", log)
 
 
 def link(files: list[Path], folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from markupsafe import escape
 
 from harness.errors import UsageError
+from harness.report.files.replacing import replace
 from harness.report.history import runs as past
 from harness.report.history.feed import as_atom
 from harness.report.history.runs import History
@@ -35,7 +35,7 @@ def publish(
 
     ``schemas`` are JSON Schemas by file name; ``url``, where the site will be, makes the feed's links absolute.
     ``.nojekyll`` keeps GitHub Pages from leaving files out. Raises UsageError where there is no report, for results that
-    cannot be read, and for a ``url`` that is none.
+    cannot be read, and for a ``url`` that is none; EnvironmentProblem where the disk refuses the files.
     """
     missing = [name for name in _PARTS if not (reports / name).is_file()]
     if missing:
@@ -43,26 +43,27 @@ def publish(
     if url and not url.startswith(("https://", "http://")):
         raise UsageError(f"{url!r} is no address of a site", "write it whole, such as https://example.org/report")
     history = past.collect(reports / "results.json", newest)
-    site.mkdir(parents=True, exist_ok=True)
-    sources = [*(reports / name for name in _PARTS), *sorted(reports.glob("*.svg"))]
-    files = [Path(shutil.copy2(source, site / source.name)) for source in sources]
-    made = {name: json.dumps(schema, indent=1) for name, schema in schemas.items()}
+    made: dict[str, str | bytes] = {
+        source.name: source.read_bytes()
+        for source in [*(reports / name for name in _PARTS), *sorted(reports.glob("*.svg"))]
+    }
+    made["index.html"] = _with_history(made["index.html"], history.newest.results.language)
+    made |= {name: json.dumps(schema, indent=1) for name, schema in schemas.items()}
     made |= {
         "history.json": past.as_json(history),
         "history.html": render_history(history),
         "feed.xml": as_atom(history, url),
+        ".nojekyll": "",
     }
-    for name, text in made.items():
-        (site / name).write_text(text, "utf-8")
-    _link_history(site / "index.html", history.newest.results.language)
-    (site / ".nojekyll").touch()
-    return PublishedSite((*files, *(site / name for name in made)), history)
+    files = [file for file in replace(site, made.items()) if file.name != ".nojekyll"]
+    return PublishedSite(tuple(files), history)
 
 
-def _link_history(page: Path, language: str) -> None:
+def _with_history(page: str | bytes, language: str) -> str:
     """Lead from the report to its history. The report itself has no such link, for only a site has a history beside it."""
     link = f'<p class="quiet"><a href="history.html">{escape(template(language, "history.link"))}</a></p>'
-    page.write_text(page.read_text("utf-8").replace("</main>", f"{link}\n</main>", 1), "utf-8")
+    text = page.decode("utf-8") if isinstance(page, bytes) else page
+    return text.replace("</main>", f"{link}\n</main>", 1)
 
 
 def described(history: History) -> str:

@@ -50,6 +50,7 @@ def parse(content: bytes, name: str = "the file") -> Results:
         )
     try:
         if major == "2":
+            del data  # as large again as the results
             return Results.model_validate_json(content)
         # Through JSON text, not as Python values: JSON's rules let lists stand for tuples and strings for statuses.
         return Results.model_validate_json(json.dumps(migrated(data)))

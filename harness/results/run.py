@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from harness.results.cell import Cell, Number, Record, Round
+from harness.results.cell import Cell, Count, Number, Record, Round
 
 SCHEMA_VERSION = "2.0"
 
@@ -18,7 +18,7 @@ class RunGpu(Record):
 
     name: str
     uuid: str | None = None
-    memory_bytes: int | None = None
+    memory_bytes: Count | None = None
     driver: str | None = None
 
 
@@ -28,10 +28,10 @@ class RunMachine(Record):
     id: str
     name: str = Field(description="for people")
     cpu: str
-    cpu_count: int = Field(description="hardware threads")
-    cores: int | None = Field(None, description="physical cores; null where not known")
+    cpu_count: Count = Field(description="hardware threads")
+    cores: Count | None = Field(None, description="physical cores; null where not known")
     cpu_flags: list[str] = Field(description="the instruction sets that matter here")
-    memory_bytes: int
+    memory_bytes: Count
     gpu: list[RunGpu] = Field(default_factory=list)
     system: str
     kernel: str
@@ -76,7 +76,7 @@ class Overhead(Record):
     """What the harness itself costs, measured with the `null` runtime on the collecting machine."""
 
     per_call_us: Number
-    rounds: int
+    rounds: Count
 
 
 class Check(Record):
@@ -114,7 +114,7 @@ class Results(Record):
     workload_fields: dict[str, FieldFacts] = Field(default_factory=dict, description="by a field's name")
     overhead: Overhead | None = None
     selftest: SelfTest | None = Field(None, description="the last one of this machine and engine")
-    seed: int = Field(description="of the shuffled order of rounds")
+    seed: Count = Field(description="of the shuffled order of rounds")
     matrix: str = Field(description="the matrix file, as it was")
     cells: list[Cell]
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
+
+import psutil
 
 
 class Interrupted(Exception):
     """The user stopped the run; what is done is kept."""
 
 
+class Killed(Interrupted):
+    """The user asked twice: what runs was ended as well."""
+
+
 class Interrupts:
-    """Counts Ctrl-C while it is entered. ``say`` tells the user what happens; ``kill`` ends the step that runs."""
+    """Counts Ctrl-C while it is entered. ``say`` tells the user what happens; ``kill`` ends the step that runs.
+
+    The second one also ends the processes that were started meanwhile, such as pip's.
+    """
 
     def __init__(self, say: Callable[[str], None], kill: Callable[[], None]) -> None:
         self._say, self._kill = say, kill
         self._count = 0
 
     def __enter__(self) -> Interrupts:
+        self._there = set(psutil.Process().children())
         self._before = {name: signal.signal(name, self._handle) for name in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -45,4 +56,7 @@ class Interrupts:
             self._say("stopping after this step; Ctrl-C once more ends it at once")
             return
         self._kill()
-        raise Interrupted
+        for child in set(psutil.Process().children()) - self._there:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.terminate()
+        raise Killed

@@ -12,7 +12,9 @@ import sys
 import time
 from typing import Any, Literal, Protocol
 
+from harness import terminal
 from harness.matrix.plan import Step
+from harness.untrusted_text import one_line, visible
 
 Kind = Literal["auto", "tty", "plain", "json"]
 
@@ -93,7 +95,7 @@ class Plain:
 
     def say(self, message: str) -> None:
         """A line."""
-        print(message, file=sys.stderr, flush=True)
+        terminal.say(message)
 
     def end(self) -> None:
         """Nothing to tidy."""
@@ -137,12 +139,13 @@ class Tty:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._console = Console(stderr=True, highlight=False)
+        # Neither markup nor emoji: a title such as `[/weights]` is text.
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         columns = (
             BarColumn(30),
             MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TextColumn("{task.fields[rest]}"),
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[rest]}", markup=False),
         )
         # No refresh thread: the bar is painted when something has happened, and not at all inside a measurement.
         self._bar = Progress(*columns, console=self._console, auto_refresh=False)
@@ -167,15 +170,16 @@ class Tty:
 
     def done(self, step: Step, status: str, seconds: float, remaining_s: float, reason: str | None) -> None:
         """Advance; a failure leaves a line."""
+        from rich.text import Text
+
         if reason:
-            self._console.print(f"[red]{status}[/red] ", end="")
-            self._console.print(f"{step.title}: {reason}", markup=False)
+            self._console.print(Text(status, "red"), visible(f"{step.title}: {reason}"))
         self._bar.update(self._task, advance=1, rest=f"about {duration(remaining_s)} left")
         self._bar.refresh()
 
     def say(self, message: str) -> None:
         """A line above the bar."""
-        self._console.print(message, markup=False)
+        self._console.print(visible(message))
 
     def end(self) -> None:
         """Take the bar down."""
@@ -183,5 +187,5 @@ class Tty:
 
     def _paint(self, description: str) -> None:
         self._last = time.monotonic()
-        self._bar.update(self._task, description=description)
+        self._bar.update(self._task, description=one_line(description))
         self._bar.refresh()

@@ -7,16 +7,17 @@ more rounds, one after the other, those first that need it most, within the matr
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness import stats
 from harness.contracts.record import Measurement
 from harness.matrix.plan import Plan, PlannedCell, Step
-from harness.runner.store import Store
+from harness.runner.store import RoundFacts, Store
 
-Records = Sequence[Measurement]
+#: A round, whole or what is kept in memory of it.
+Record = Measurement | RoundFacts
+Records = Sequence[Record]
 
 #: A round whose fixed loop took this much more or less time than in the quiet is noisy. There it stays within 4 %, whatever
 #: the runtime; a neighbour on the core's other hardware thread makes it 1.3 times and more, a clock that is free to rise 0.85.
@@ -40,9 +41,13 @@ def quiet_pace(paces: Iterable[float]) -> float | None:
     return stats.mode([pace for pace in known if pace <= slowest])
 
 
-def pace(record: Measurement) -> float:
+def pace(record: Record) -> float:
     """The middle one of a round's looks at the pace, nanoseconds."""
-    return record.latency.pace_ns[1]
+    return _facts(record).pace_ns[1]
+
+
+def _facts(record: Record) -> RoundFacts:
+    return record if isinstance(record, RoundFacts) else RoundFacts.of(record)
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,12 @@ class Judge:
 
     quiet_ns: float | None
 
-    def noise(self, record: Measurement) -> str | None:
+    def noise(self, record: Record) -> str | None:
         """Why a round is noisy, or None: what its own counters say, or a pace that is not that of the quiet."""
-        if (said := record.latency.noisy) is not None or self.quiet_ns is None:
+        facts = _facts(record)
+        if (said := facts.noisy) is not None or self.quiet_ns is None:
             return said
-        _, middle, high = (look / self.quiet_ns for look in record.latency.pace_ns)
+        _, middle, high = (look / self.quiet_ns for look in facts.pace_ns)
         if abs(math.log(middle)) > math.log1p(PACE_BAND):
             word = "slower" if middle > 1 else "faster"
             return f"the processor ran {word} than in the quiet: a fixed loop took {middle:.2f} times as long"
@@ -73,13 +79,13 @@ class Judge:
         Rounds at another pace are left out only where ``paced``: of all cells that are compared with each other, or of none.
         Otherwise one would be told from its rounds in the quiet, and the other from those at any.
         """
-        quiet = [(self.noise(record) if paced else record.latency.noisy) is None for record in records]
+        quiet = [(self.noise(record) if paced else _facts(record).noisy) is None for record in records]
         return quiet if sum(quiet) >= wanted else [True] * len(records)
 
     def medians(self, records: Records, wanted: int, paced: bool) -> list[float]:
         """Of the rounds that count, nanoseconds: the unit of all statistics."""
         pairs = zip(records, self.counted(records, wanted, paced), strict=True)
-        return [statistics.median(record.latency.nanoseconds) for record, counts in pairs if counts]
+        return [_facts(record).median_ns for record, counts in pairs if counts]
 
     def unsure(self, records: Records, wanted: int, spread: float) -> float:
         """How much a cell needs another round: 0 where it does not, infinite while fewer than ``wanted`` were quiet.
@@ -97,10 +103,10 @@ class Judge:
         return (interval[1] / interval[0]) ** 0.5 - 1 if interval else 0.0
 
 
-def measured(planned: PlannedCell, store: Store) -> Records:
+def measured(planned: PlannedCell, store: Store) -> Sequence[RoundFacts]:
     """The rounds of a cell that are in the store; none where the runtime refused."""
     entries = [entry for key in (*planned.rounds, *planned.extra) if (entry := store.find(key))]
-    return [found for entry in entries if (found := entry.record.measurement)]
+    return [found for entry in entries if (found := entry.round)]
 
 
 def judge(plan: Plan, store: Store) -> Judge:
@@ -130,19 +136,19 @@ def extra(plan: Plan, store: Store) -> list[Step]:
 class _Cell:
     """The rounds of a cell that are in the store; none while one of the planned is missing or the runtime refused."""
 
-    records: Records
+    records: Sequence[RoundFacts]
     wanted: int
     next: str | None  # the key of the round that could be measured now
 
     @classmethod
     def of(cls, planned: PlannedCell, store: Store) -> _Cell:
-        records: list[Measurement] = []
+        records: list[RoundFacts] = []
         for key in (*planned.rounds, *planned.extra):
             if (entry := store.find(key)) is None:
                 return cls(records, len(planned.rounds), key) if key in planned.extra else cls([], 0, None)
-            if (measurement := entry.record.measurement) is None:
+            if (facts := entry.round) is None:
                 return cls([], 0, None)
-            records.append(measurement)
+            records.append(facts)
         return cls(records, len(planned.rounds), None)
 
     def need(self, judging: Judge, spread: float) -> tuple[float, float]:
@@ -153,17 +159,12 @@ class _Cell:
 
     @property
     def planned_s(self) -> float:
-        return sum(map(_seconds, self.records[: self.wanted]))
+        return sum(record.seconds for record in self.records[: self.wanted])
 
     @property
     def extra_s(self) -> float:
-        return sum(map(_seconds, self.records[self.wanted :]))
+        return sum(record.seconds for record in self.records[self.wanted :])
 
     @property
     def round_s(self) -> float:
         return self.planned_s / max(self.wanted, 1)
-
-
-def _seconds(record: Measurement) -> float:
-    """What a round took from the import of the runtime to its last sample."""
-    return math.fsum(phase.seconds for phase in record.phases.values())

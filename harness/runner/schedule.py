@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from harness.runner.interrupt import Killed
+
+GRACE_S = 10.0  # for what is being ended
+
 
 @dataclass(frozen=True)
 class Task:
@@ -22,13 +26,15 @@ def side_by_side(tasks: Iterable[Task], room: Mapping[str, int], check: Callable
     """Do all tasks in threads; of those that are ready, the first in the order given goes first.
 
     ``room`` says how many tasks a lane holds. ``check`` is called before each start. What it raises, or a task, is raised
-    here as soon as all that is under way has ended. No task may need itself, not by way of others either.
+    here as soon as all that is under way has ended; Killed already after GRACE_S. No task may need itself, not by way of
+    others either.
     """
     waiting = list(tasks)
     undone = {task.name for task in waiting}
     running: dict[Future[None], Task] = {}
     free = Counter(room)
-    with ThreadPoolExecutor(sum(room.values())) as pool:
+    pool = ThreadPoolExecutor(sum(room.values()))
+    try:
         while waiting or running:
             for task in [task for task in waiting if not task.needs & undone]:
                 if free[task.lane]:
@@ -42,3 +48,11 @@ def side_by_side(tasks: Iterable[Task], room: Mapping[str, int], check: Callable
                 free[task.lane] += 1
                 undone.remove(task.name)
                 future.result()
+    except Killed:
+        wait(running, GRACE_S)
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown()
+        raise
+    pool.shutdown()

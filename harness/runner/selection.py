@@ -20,17 +20,18 @@ def selection(
 ) -> Callable[[MatrixCell], bool]:
     """Whether a cell is picked. Raises UsageError for a name that no cell has, or where nothing is left."""
     wanted, unwanted = _axes(only, all_cells), _axes(skip, all_cells)
-    known = [cell.id for cell in all_cells]
+    known = dict.fromkeys(cell.id for cell in all_cells)
     for name in ids:
         if name not in known:
-            raise UsageError(f"there is no cell {name!r}", did_you_mean(name, known))
+            raise UsageError(f"there is no cell {name!r}", did_you_mean(name, list(known)))
+    named = frozenset(ids)
     failures = _failed(failed_in) if failed_in else None
 
     def picked(cell: MatrixCell) -> bool:
         return (
             all(_value(cell, axis) in values for axis, values in wanted.items())
             and not any(_value(cell, axis) in values for axis, values in unwanted.items())
-            and (not ids or cell.id in ids)
+            and (not named or cell.id in named)
             and (failures is None or cell.id in failures)
         )
 

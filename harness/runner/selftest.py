@@ -28,8 +28,8 @@ from harness.contracts.record import Measurement, RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.contracts.task import ModelFacts
 from harness.engines import takeover
+from harness.engines.bounds import Bounds
 from harness.engines.contract import Built, Engine, Job, Limits, Place
-from harness.engines.takeover import Bounds
 from harness.engines.transfer import PlainShelf
 from harness.errors import EnvironmentProblem
 from harness.matrix.keys import runtime_code

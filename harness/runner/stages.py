@@ -21,7 +21,7 @@ from harness.catalog import Catalog, Image
 from harness.catalog.closure import Closure
 from harness.contracts.step import MachineName
 from harness.engines.contract import Engine, Place
-from harness.errors import BuildFailed, EnvironmentProblem
+from harness.errors import BuildFailed, disk_trouble
 from harness.matrix.plan import Plan, Step
 from harness.matrix.planner import Site, assign
 from harness.results import Status
@@ -30,7 +30,7 @@ from harness.runner.estimate import Durations
 from harness.runner.interrupt import Interrupts
 from harness.runner.progress import Progress
 from harness.runner.schedule import Task, side_by_side
-from harness.runner.steps import DISK_TROUBLES, Failure, Maker, hand_closure
+from harness.runner.steps import Failure, Maker, hand_closure
 from harness.runner.store import Store
 
 __all__ = ["Failure", "Run", "missing_steps", "sites_of"]
@@ -98,11 +98,15 @@ class Run:
                 self.store.output(key)  # a damaged record is set aside, so that it is missing
         return missing_steps(self.plan, self.store)
 
-    def execute(self) -> None:
-        """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
+    def note_use(self) -> None:
+        """Note that the steps of the picked cells are used, so that `clean --older-than` leaves them."""
         used = [key for planned in self.plan.wanted for key in (*planned.leaves, *planned.extra)]
         for key in self.plan.upstream([*used, *self.plan.overhead]):
-            self.store.touch(key)  # so that `clean --older-than` leaves it
+            self.store.touch(key)
+
+    def execute(self) -> None:
+        """Run all that is missing. Raises Interrupted after Ctrl-C, EnvironmentProblem when the disk is full."""
+        self.note_use()
         missing = self.missing
         if not missing:
             return
@@ -121,11 +125,9 @@ class Run:
                 self._measure(self._shuffled(extra))
             self._side_by_side(self._tasks(step for step in missing if step.kind == "evaluate"))
         except OSError as error:
-            if error.errno not in DISK_TROUBLES:
-                raise
-            problem = f"the disk of {self.store.root}: {DISK_TROUBLES[error.errno]}"
-            cure = "mend that, or free some space (`harness clean`); what is done is kept: run the same command again"
-            raise EnvironmentProblem(problem, cure) from None
+            if trouble := disk_trouble(error, str(self.store.root)):
+                raise trouble from None
+            raise
         finally:
             self.progress.end()
 

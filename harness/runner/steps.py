@@ -7,6 +7,7 @@ is kept are ours, in a folder that no step sees. Only after the take-over is any
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import threading
 import time
@@ -22,9 +23,9 @@ from harness.catalog.closure import Closure
 from harness.contracts import values
 from harness.contracts.step import StepStatus
 from harness.engines import takeover
-from harness.engines.contract import Built, Engine, Job, Limits, Outcome, Place
-from harness.engines.takeover import Bounds
-from harness.errors import HarnessError
+from harness.engines.bounds import Bounds, told
+from harness.engines.contract import Built, Engine, ImageGone, Job, Limits, Outcome, Place
+from harness.errors import DISK_TROUBLES, HarnessError
 from harness.matrix import source
 from harness.matrix.keys import hand_code
 from harness.matrix.plan import OPTIONAL, Plan, Step, describe
@@ -36,15 +37,6 @@ from harness.runner.store import LOG, OUT, STATUS, Store, log_tail
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]
-
-
-#: What ends a run: the disk itself, by the error's number.
-DISK_TROUBLES = {
-    errno.ENOSPC: "no space left",
-    errno.EDQUOT: "the quota is used up",
-    errno.EROFS: "it is mounted read-only",
-    errno.EIO: "it can't be read or written (an input/output error)",
-}
 
 
 @dataclass(frozen=True)
@@ -140,9 +132,8 @@ class Maker:
         folder, left = self.store.begin(step.key, values.dump(describe(step))), self.store.scratch(step.key)
         job = self._job(step, given, place, left, folder)
         try:
-            listen = (lambda line: None) if step.measures else partial(self._line, step.title)
             try:
-                outcome = self.engine.run(job, listen)
+                job, outcome = self._run(step, job)
                 self.interrupts.check_killed()
                 receipt = self._engine_receipt(step, job, outcome)
                 failure = self._take(step, job, outcome, folder)
@@ -160,6 +151,17 @@ class Maker:
         if failure is not None:
             self.store.reject(step.key, folder, failure.status, failure.reason, receipt)
         return failure
+
+    def _run(self, step: Step, job: Job) -> tuple[Job, Outcome]:
+        """Run a job, once more where its image was removed meanwhile."""
+        listen = (lambda line: None) if step.measures else partial(self._line, step.title)
+        try:
+            return job, self.engine.run(job, listen)
+        except ImageGone:
+            image = job.built.image
+            del self.built[image.name, job.place.name]
+            job = replace(job, built=self.built_at(image, job.place), left=self.store.scratch(step.key))
+            return job, self.engine.run(job, listen)
 
     def _job(self, step: Step, given: Mapping[str, str], place: Place, left: Path, folder: Path) -> Job:
         assert step.image is not None
@@ -200,7 +202,35 @@ class Maker:
         if status is not None and status.status == Status.OK:
             takeover.take_tree(job.left, OUT, folder / OUT, self.bounds)
             return None
-        return _why(status, outcome, step, log_tail(folder))
+        return self._why(status, outcome, step, log_tail(folder))
+
+    def _why(self, status: StepStatus | None, outcome: Outcome, step: Step, log_tail: str) -> Failure:
+        """The reason of a failure, from the step's own word first, then from how its process ended."""
+        if outcome.exceeded:
+            return Failure(Status.CRASHED, f"{step.kind}: {outcome.exceeded}", log_tail, step.title)
+        if outcome.timed_out:
+            return Failure(Status.TIMEOUT, f"{step.kind} was ended after {step.timeout_s:.0f} s", log_tail, step.title)
+        if outcome.oom:
+            limit = f"{step.memory_bytes / 2**30:.1f} GiB"
+            return Failure(Status.OOM_HOST, f"{step.kind} needed more than its {limit} of memory", log_tail, step.title)
+        if status:
+            reason = f"{step.kind}: {status.reason}"
+        else:
+            last = next(
+                (line.strip() for line in reversed(log_tail.splitlines()) if line.strip()), "it printed nothing"
+            )
+            reason = f"{step.kind} ended with {_exit(outcome.exit_code)}: {last}"
+        bound = self._bound(reason)
+        return Failure(Status(status.status) if status else Status.CRASHED, reason + bound, log_tail, step.title)
+
+    def _bound(self, reason: str) -> str:
+        """Which bound of ours a step has met, where the system's word for it is in its reason."""
+        if os.strerror(errno.EFBIG) in reason or "SIGXFSZ" in reason:
+            return f" (a file of a step holds at most {told('bytes', self.bounds)})"
+        if os.strerror(errno.ENOSPC) in reason and self.engine.isolation == "container":
+            tmp, shm = told("tmp_bytes", self.bounds), told("shm_bytes", self.bounds)
+            return f" (/tmp of a container holds {tmp}, /dev/shm {shm}; /step is on the disk of {self.store.root})"
+        return ""
 
     def _engine_receipt(self, step: Step, job: Job, outcome: Outcome) -> Receipt:
         built, runtime = job.built, step.spec.get("runtime")
@@ -241,19 +271,6 @@ def hand_closure(catalog: Catalog, image: Image) -> Closure:
 
 def _receipt(step: Step) -> Receipt:
     return Receipt(step.key, step.kind, step.title, seconds=0.0, image=step.image)
-
-
-def _why(status: StepStatus | None, outcome: Outcome, step: Step, log_tail: str) -> Failure:
-    """The reason of a failure, from the step's own word first, then from how its process ended."""
-    if outcome.timed_out:
-        return Failure(Status.TIMEOUT, f"{step.kind} was ended after {step.timeout_s:.0f} s", log_tail, step.title)
-    if outcome.oom:
-        limit = f"{step.memory_bytes / 2**30:.1f} GiB"
-        return Failure(Status.OOM_HOST, f"{step.kind} needed more than its {limit} of memory", log_tail, step.title)
-    if status:
-        return Failure(Status(status.status), f"{step.kind}: {status.reason}", log_tail, step.title)
-    last = next((line.strip() for line in reversed(log_tail.splitlines()) if line.strip()), "it printed nothing")
-    return Failure(Status.CRASHED, f"{step.kind} ended with {_exit(outcome.exit_code)}: {last}", log_tail, step.title)
 
 
 def _exit(code: int) -> str:

@@ -10,146 +10,111 @@ steps are kept apart, in ``failed/``, with their logs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
+import errno
 import os
-import shutil
-import sys
+import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from harness.contracts import values
-from harness.contracts.artifact import MANIFEST, Manifest
-from harness.contracts.files import hash_file, hash_tree, sync_folder, sync_tree, write_json
-from harness.contracts.record import RuntimeRecord
-from harness.contracts.step import StepStatus
+from harness import terminal
+from harness.contracts.files import hash_tree, size_tree, sync_folder, sync_tree, write_atomically, write_json
 from harness.contracts.values import Damaged
 from harness.engines import takeover
-from harness.errors import EnvironmentProblem, UsageError
-from harness.runner.receipt import Receipt
+from harness.errors import EnvironmentProblem, UsageError, last_lines
+from harness.runner import receipt as receipts
+from harness.runner.receipt import LOG, OUT, RECEIPT, RECORD, STATUS, Entry, Receipt, RoundFacts
 
-OUT, STATUS, RECEIPT, RECORD, LOG = "out", "status.json", "receipt.json", "record.json", "log.txt"
-MEASURED, MADE = (
-    ("measure", "evaluate"),
-    ("normalize", "train", "compress", "export"),
-)  # kinds that leave a record, an artifact
+__all__ = ["LOG", "OUT", "RECEIPT", "RECORD", "STATUS", "Entry", "RoundFacts", "Store", "log_tail"]
+
 LOG_END = 2**16  # bytes of a log that are looked at for its last lines
+STEPS, FAILED, DAMAGED = "steps", "failed", "damaged"
+#: What lies in a work folder: folders, of which some are the engines', and files.
+SWEPT = ("tmp", "scratch")  # before each run
+OURS = (DAMAGED, STEPS, FAILED, *SWEPT)
+FOLDERS = (
+    *OURS,
+    *("running", "code", "envs", "wheels", "contexts", "logs", "selftest", "uv-cache"),
+)
+LOCK, HOLDER = "lock", "lock.holder"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A finished step. What is read here was verified against the receipt and has its type."""
+class Checked:
+    """Something that lies where steps lie."""
 
     path: Path
-    receipt: Receipt
-
-    @property
-    def out(self) -> Path:
-        """What the step made."""
-        return self.path / OUT
-
-    @cached_property
-    def status(self) -> StepStatus:
-        """What the step itself said of how it ended; of a fetch, that it did."""
-        if STATUS not in self.receipt.files:
-            return StepStatus("ok", seconds=self.receipt.seconds)
-        return values.read(StepStatus, self.path / STATUS)
-
-    @cached_property
-    def manifest(self) -> Manifest:
-        """The artifact's manifest. Raises Damaged for steps that make none."""
-        return values.read(Manifest, self.out / MANIFEST)
-
-    @cached_property
-    def record(self) -> RuntimeRecord:
-        """The record of a measure or evaluate step. Raises Damaged for other steps."""
-        return values.read(RuntimeRecord, self.out / RECORD)
-
-    @property
-    def files(self) -> dict[str, str]:
-        """SHA-256 of every file of the output, by its name below ``out``."""
-        below = f"{OUT}/"
-        return {name.removeprefix(below): found for name, found in self.receipt.files.items() if name.startswith(below)}
-
-    def verify(self) -> None:
-        """Hold what is small, and read from here, against the receipt. Raises Damaged."""
-        for name in (STATUS, f"{OUT}/{RECORD}", f"{OUT}/{MANIFEST}"):
-            if name in self.receipt.files and _hash(self.path / name) != self.receipt.files[name]:
-                raise Damaged(f"{name} is not what the receipt says")
-        _ = self.status
-        if self.receipt.kind in MEASURED:
-            _ = self.record
-        elif self.receipt.kind in MADE or f"{OUT}/{MANIFEST}" in self.receipt.files:
-            _ = self.manifest
-
-    def verify_output(self) -> None:
-        """Hold the whole output against the receipt. Raises Damaged."""
-        if hash_tree(self.out) != self.files:
-            raise Damaged("its output is not what the receipt says")
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """The last failed attempt at a step."""
-
-    path: Path
-    status: str
-    reason: str
-
-    def log_tail(self, lines: int = 15) -> str:
-        """The end of its log."""
-        return log_tail(self.path, lines)
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    state: Literal["whole", "damaged", "foreign"]
+    reason: str = ""
 
 
 class Store:
     """The work folder of one matrix; ``lock`` makes this process its only writer. ``tell`` hears of damage that was healed."""
 
-    def __init__(self, root: Path, tell: Callable[[str], None] = _print) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None] = terminal.say) -> None:
         self.root = root.resolve()  # steps run elsewhere: their paths must not depend on where
         self._tell = tell
         self._found: dict[str, Entry] = {}
         self._verified: set[str] = set()  # whose whole output was looked at
         self._damaged: set[str] = set()  # that this process may not set aside
-        self._writes = False
+        self._lock: FileLock | None = None
+        self._looking = threading.RLock()  # steps side by side find the same damage
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def find(self, key: str) -> Entry | None:
-        """The finished step of that key, verified but for its large files, or None where it has to be made."""
-        if key in self._found:
-            return self._found[key]
-        path = self._path("steps", key)
-        if key in self._damaged or not path.exists():
-            return None
+        """The finished step of that key, verified but for its large files, or None where it has to be made.
+
+        Raises EnvironmentProblem where a damaged entry cannot be set aside.
+        """
+        with self._looking:
+            if key in self._found:
+                return self._found[key]
+            if key in self._damaged:
+                return None
+            try:
+                entry = self._read(key)
+            except Damaged as damage:
+                self._heal(key, str(damage))
+                return None
+            if entry is not None:
+                self._found[key] = entry
+            return entry
+
+    def _read(self, key: str) -> Entry | None:
+        """The entry of that key, or None where there is none. Raises Damaged."""
+        path = self._path(STEPS, key)
         try:
-            entry = Entry(path, _read_receipt(path))
-            entry.verify()
-        except Damaged as damage:
-            self._set_aside(key, str(damage))
-            return None
-        self._found[key] = entry
+            for folder, name in ((path.parent, "its parent"), (path, "it"), (path / OUT, OUT)):
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise Damaged(f"{name} is no folder")
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+                return None
+            raise Damaged(f"it cannot be read: {error.strerror}") from None
+        entry = Entry(path, receipts.read(path))
+        if entry.receipt.key != key:
+            raise Damaged(f"{RECEIPT} is of another step")
+        entry.verify()
         return entry
 
     def output(self, key: str) -> Path | None:
-        """The output folder of a step, verified as a whole, or None where it has to be made."""
+        """The output folder of a step, verified as a whole, or None where it has to be made. Raises as ``find``."""
         entry = self.find(key)
         if entry is None:
             return None
         if key not in self._verified:
             try:
-                entry.verify_output()
-            except (Damaged, OSError) as damage:
-                self._set_aside(key, str(damage))
+                entry.verify_all()
+            except Damaged as damage:
+                with self._looking:
+                    if self._found.get(key) is entry:
+                        self._heal(key, str(damage))
                 return None
             self._verified.add(key)
         return entry.out
@@ -166,45 +131,109 @@ class Store:
             raise KeyError(key)
         return entry.files
 
-    def failure(self, key: str) -> Rejected | None:
-        """The last failed attempt at that step, or None."""
-        path = self._path("failed", key)
-        try:
-            found = json.loads((path / STATUS).read_bytes())
-            return Rejected(path, str(found["status"]), str(found["reason"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
+    def path(self, key: str) -> Path:
+        """Where a finished step lies, or would."""
+        return self._path(STEPS, key)
 
     def receipts(self) -> Iterator[Receipt]:
         """Of all finished steps; a damaged one is passed over."""
-        for file in self.root.glob(f"steps/??/*/{RECEIPT}"):
+        for file in self.root.glob(f"{STEPS}/??/*/{RECEIPT}"):
             try:
-                yield _read_receipt(file.parent)
+                yield receipts.read(file.parent)
             except Damaged:
                 continue
 
-    def _set_aside(self, key: str, reason: str) -> None:
-        """Move a damaged entry out of the way, with the reason; a process that may not write leaves it."""
+    def check(self) -> Iterator[Checked]:
+        """Look at everything that lies where steps lie, and hold every file of a step against its receipt.
+
+        Nothing is changed.
+        """
+        return _each(
+            self.root / STEPS, lambda shard: _each(shard, self._check) if len(shard.name) == 2 else _foreign(shard)
+        )
+
+    def _check(self, path: Path) -> Iterator[Checked]:
+        if not path.name.startswith(path.parent.name):
+            yield from _foreign(path)
+            return
+        try:
+            if entry := self._read(path.name):
+                entry.verify_all()
+        except Damaged as damage:
+            yield Checked(path, "damaged", str(damage))
+        else:
+            yield Checked(path, "whole")
+
+    # --- healing -----------------------------------------------------------------------------------------------------
+
+    def _heal(self, key: str, reason: str) -> None:
+        """Set a damaged entry aside, with the reason, and tell it; a process that may not write leaves it."""
         self._found.pop(key, None)
         self._verified.discard(key)
         if not self._writes:
             self._damaged.add(key)
             return
-        target = self.root / "damaged" / f"{key[:16]}-{time.time_ns()}"
-        target.mkdir(parents=True)
-        self._path("steps", key).rename(target / "step")
-        (target / "reason.txt").write_text(reason + "\n", "utf-8")
-        self._tell(f"a damaged step is made again: {reason} ({target})")
+        path = self._path(STEPS, key)
+        aside = self._set_aside(path if _is_folder(path.parent) else path.parent, reason)
+        self._tell(f"a damaged step is made again: {reason} ({aside})")
+
+    def _set_aside(self, path: Path, reason: str) -> Path:
+        """Move what is damaged, or in the way, to a folder of its own in ``damaged/``. Raises EnvironmentProblem."""
+        aside = self.root / DAMAGED / f"{path.name[:16]}-{time.time_ns()}"
+        try:
+            aside.mkdir(parents=True)
+            if _is_folder(path):
+                path.chmod(0o700)  # a folder that moves has its own entry for its parent changed
+            path.rename(aside / "step")
+            (aside / "reason.txt").write_text(f"{reason}\n", "utf-8")
+        except OSError as error:
+            problem = f"{path} is damaged ({reason}), and cannot be set aside: {error.strerror}"
+            raise EnvironmentProblem(problem, "make the work folder yours and writable, or remove that entry") from None
+        return aside
+
+    def _make_room(self) -> None:
+        """Set aside what has the place of a folder or a file of ours, and open folders of steps that are closed to us.
+
+        A link is no folder: what lies behind it is not ours to write to or to remove.
+        """
+        for name in (*FOLDERS, LOCK, HOLDER):
+            path = self.root / name
+            if not os.path.lexists(path) or _fits(path):
+                continue
+            if name == DAMAGED:
+                path.rename(path.with_name(f"{DAMAGED}-{time.time_ns()}"))
+                continue
+            reason = "it is no folder" if name in FOLDERS else "it is no file"
+            self._tell(f"{path}: {reason}, so it is set aside ({self._set_aside(path, reason)})")
+        for kind in (STEPS, FAILED):
+            for shard in self.root.glob(f"{kind}/??"):
+                if not _is_folder(shard):
+                    self._tell(f"{shard}: it is no folder, so it is set aside ({self._set_aside(shard, 'no folder')})")
+        for folder in (self.root / STEPS, *_folders(self.root / STEPS)):
+            if _is_folder(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                with contextlib.suppress(OSError):  # it is somebody else's: what lies in it is told as damaged
+                    folder.chmod(0o755)
+
+    def _sweep(self, name: str) -> None:
+        """Remove what a run that died left half made."""
+        try:
+            takeover.remove(self.root / name)
+        except OSError as error:
+            self._tell(f"{self.root / name} cannot be emptied ({error.strerror}): remove it by hand to have its space")
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def begin(self, key: str, description: Mapping[str, Any]) -> Path:
         """A fresh step folder with ``step.json`` and an empty ``out/``."""
-        path = self.root / "tmp" / f"{key[:16]}-{os.getpid()}"
-        shutil.rmtree(path, ignore_errors=True)
+        path = self.place(key)
+        takeover.remove(path)
         (path / OUT).mkdir(parents=True)
         write_json(path / "step.json", description)
         return path
+
+    def place(self, key: str) -> Path:
+        """Where a step is made."""
+        return self.root / "tmp" / f"{key[:16]}-{os.getpid()}"
 
     def scratch(self, key: str) -> Path:
         """A fresh, empty folder that a step may write to, apart from all that is ours. Its parent is the step's alone."""
@@ -219,33 +248,34 @@ class Store:
         Raises Damaged where the step is not what its kind makes; it stays where it is.
         """
         _make_readable(step / OUT)
-        whole = replace(receipt, files=hash_tree(step))
+        whole = replace(receipt, files=hash_tree(step), sizes=size_tree(step))
         entry = Entry(step, whole)
         entry.verify()
         sync_tree(step)
-        _write_receipt(step, whole)
-        target = self._path("steps", key)
+        receipts.write(step, whole)
+        target = self._path(STEPS, key)
         self._move(step, target)
-        shutil.rmtree(self._path("failed", key), ignore_errors=True)
-        self._found[key] = Entry(target, whole)
-        self._verified.add(key)
+        with contextlib.suppress(OSError):
+            remove(self._path(FAILED, key))
+        with self._looking:
+            self._found[key] = Entry(target, whole)
+            self._verified.add(key)
         return self._found[key]
 
-    def reject(self, key: str, step: Path, status: str, reason: str, receipt: Receipt) -> Rejected:
-        """Keep a failed step's log and reason; its output is thrown away."""
-        shutil.rmtree(step / OUT, ignore_errors=True)
+    def reject(self, key: str, step: Path, status: str, reason: str, receipt: Receipt) -> Path:
+        """Keep a failed step's log and reason in the folder that is returned; its output is thrown away."""
+        takeover.remove(step / OUT)
         write_json(step / STATUS, {"status": status, "reason": reason})
-        _write_receipt(step, receipt)
-        target = self._path("failed", key)
+        receipts.write(step, receipt)
+        target = self._path(FAILED, key)
         self._move(step, target)
-        return Rejected(target, status, reason)
+        return target
 
     def _move(self, step: Path, target: Path) -> None:
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+        if os.path.lexists(target.parent) and not _is_folder(target.parent):
+            self._set_aside(target.parent, "it is no folder")
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove(target)
         step.rename(target)
         for folder in (target.parent, target.parent.parent):
             sync_folder(folder)
@@ -256,40 +286,60 @@ class Store:
     # --- one writer --------------------------------------------------------------------------------------------------
 
     def lock(self) -> FileLock:
-        """Take the work folder for this process; raises UsageError that says who holds it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        holder = self.root / "lock.holder"
-        lock = FileLock(self.root / "lock")
+        """Take the work folder for this process, and put it into order.
+
+        Raises UsageError that says who holds it, EnvironmentProblem where it can't be one.
+        """
+        holder = self.root / HOLDER
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._make_room()
+            lock = FileLock(self.root / LOCK)
             lock.acquire(timeout=0)
+            write_atomically(holder, f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")
+            (self.root / STEPS).mkdir(exist_ok=True)
+            for folder in (self.root, self.root.parent):
+                sync_folder(folder)
         except Timeout:
-            who = holder.read_text("utf-8").strip() if holder.exists() else "another process"
-            raise UsageError(f"{self.root} is in use by {who}", "wait for that run, or stop it with Ctrl-C") from None
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"{self.root}: {error.strerror}", "make the folder writable, or use --work"
+            raise UsageError(
+                f"{self.root} is in use by {_read_holder(holder)}", "wait for that run, or stop it with Ctrl-C"
             ) from None
-        holder.write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}", "utf-8")
-        shutil.rmtree(self.root / "tmp", ignore_errors=True)  # whatever lies there is of a run that died
-        takeover.remove(self.root / "scratch")
-        self._writes = True
+        except OSError as error:
+            problem = f"{self.root}: {error.strerror}"
+            raise EnvironmentProblem(problem, "make it a folder that you can write to, or use --work") from None
+        for name in SWEPT:
+            self._sweep(name)
+        self._lock = lock
         self._damaged.clear()
         return lock
+
+    @property
+    def _writes(self) -> bool:
+        return self._lock is not None and self._lock.is_locked
 
     # --- cleaning ----------------------------------------------------------------------------------------------------
 
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
-        """Finished, failed and damaged steps not made or used within that time, with their sizes in bytes."""
-        limit = time.time() - older_than_s
-        for kind in ("steps/??/*", "failed/??/*", "damaged/*"):
-            for path in sorted(self.root.glob(kind)):
-                if path.stat().st_mtime < limit:
-                    yield path, size_of(path)
+        """Finished, failed and damaged steps not made or used within that time, with what they take on the disk in bytes."""
+        limit, seen = time.time() - older_than_s, set[tuple[int, int]]()
+        shards = [shard for kind in (STEPS, FAILED) for shard in _folders(self.root / kind) if len(shard.name) == 2]
+        for folder in (*shards, self.root / DAMAGED):
+            entries = sorted(folder.iterdir()) if _is_folder(folder) else []  # what a link leads to is not ours
+            old = [path for path in entries if path.lstat().st_mtime < limit]
+            for path in old:
+                last = path is entries[-1] and len(old) == len(entries)  # its folder goes with it
+                yield path, size_of(path, seen) + (folder.lstat().st_blocks * 512 if last else 0)
+
+    def remove(self, path: Path) -> None:
+        """Remove an old entry, and the folder that it was the last in."""
+        remove(path)
+        with contextlib.suppress(OSError):  # it holds others
+            path.parent.rmdir()
 
     def touch(self, key: str) -> None:
         """Note that a step was used, where it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(self._path("steps", key))
+        with contextlib.suppress(OSError):
+            os.utime(self._path(STEPS, key), follow_symlinks=False)
 
 
 def _make_readable(folder: Path) -> None:
@@ -299,41 +349,83 @@ def _make_readable(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+def _fits(path: Path) -> bool:
+    """Whether something in a work folder is what its name says. What the engines keep may be a link to a folder."""
+    if path.name not in FOLDERS:
+        return stat.S_ISREG(path.lstat().st_mode)
+    return _is_folder(path) if path.name in OURS else path.is_dir()
 
 
-def log_tail(step: Path, lines: int = 15) -> str:
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder; none where that is a link."""
+    return sorted(filter(_is_folder, folder.iterdir())) if _is_folder(folder) else []
+
+
+def size_of(folder: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """What a folder and all below it take on the disk in bytes, as ``du`` tells: whole blocks, and no file twice.
+
+    ``seen`` are the files, by device and inode, that were counted before; those of this folder are added.
+    """
+    seen = set() if seen is None else seen
+    total = 0
+    for path in (folder, *folder.rglob("*")):
+        found = path.lstat()
+        if (found.st_dev, found.st_ino) not in seen:
+            seen.add((found.st_dev, found.st_ino))
+            total += found.st_blocks * 512
+    return total
+
+
+def remove(path: Path) -> None:
+    """Remove an entry, whatever it is: a folder with all that is in it, a file, a link. Raises OSError."""
+    if _is_folder(path):
+        takeover.remove(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def log_tail(step: Path) -> str:
     """The end of a step's log."""
     try:
         with (step / LOG).open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END))
-            text = log.read().decode("utf-8", "replace")
+            return last_lines(log.read().decode("utf-8", "replace"))
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
 
 
-def _write_receipt(step: Path, receipt: Receipt) -> None:
-    data = values.dump(receipt)
-    write_json(step / RECEIPT, {"receipt": data, "sha256": _check(data)}, sync=True)
-
-
-def _read_receipt(step: Path) -> Receipt:
-    """Raises Damaged where the receipt is missing, is not what was written, or is of another version."""
-    content = values.read_object(step / RECEIPT)
-    if content.get("sha256") != _check(content.get("receipt")):
-        raise Damaged(f"{RECEIPT}: not what was written")
-    return values.parse(Receipt, content["receipt"], RECEIPT)
-
-
-def _check(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def _hash(file: Path) -> str | None:
+def _read_holder(file: Path) -> str:
+    """Who holds the work folder, as the file says."""
     try:
-        return hash_file(file)
+        if stat.S_ISREG(file.lstat().st_mode):
+            return file.read_text("utf-8", "replace")[:100].strip() or "another process"
     except OSError:
-        return None
+        pass
+    return "another process"
+
+
+def _each(folder: Path, check: Callable[[Path], Iterator[Checked]]) -> Iterator[Checked]:
+    """What ``check`` says of everything in a folder; a folder that cannot be read is damaged."""
+    try:
+        if folder.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link")
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Checked(folder, "damaged", f"it cannot be read: {error.strerror}")
+        return
+    for path in found:
+        yield from check(path)
+
+
+def _foreign(path: Path) -> Iterator[Checked]:
+    yield Checked(path, "foreign")

@@ -23,8 +23,8 @@ class Counts:
     @classmethod
     def of(cls, times: Floats, tallies: Floats) -> Counts:
         """Count, with ``times`` [resamples, examples] as weights; ``tallies`` are [examples, 2]."""
-        wanted, predicted = tallies.astype(np.int64).T
-        classes = int(tallies.max()) + 1
+        names, codes = np.unique(tallies, return_inverse=True)  # what is in no tally needs no column
+        (wanted, predicted), classes = codes.reshape(tallies.shape).T, len(names)
         return cls(
             _by_class(times * (wanted == predicted), wanted, classes),
             _by_class(times, predicted, classes),

@@ -17,9 +17,9 @@ from harness.contracts import values
 from harness.contracts.artifact import Manifest
 from harness.contracts.step import StepDescription, StepStatus
 from harness.engines import takeover
+from harness.engines.bounds import Bounds
 from harness.engines.contract import Built, Job, Limits
 from harness.engines.docker.engine import DockerEngine
-from harness.engines.takeover import Bounds
 from harness.engines.transfer import PlainShelf
 from harness.matrix.keys import tool_code
 from harness.provision.images import hand_reference

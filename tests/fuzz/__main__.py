@@ -22,6 +22,7 @@ from tests.fuzz.target import Target, targets
 from tests.fuzz.worker import LAST, MEMORY_MB, SECONDS
 
 KEPT = Path(".fuzz")
+MEMORY = Path("/dev/shm")  # where scratch folders lie if there is one: inputs are written and read many times
 RESTARTS = 20  # of a target whose processes keep dying
 
 
@@ -66,7 +67,7 @@ def feed(target: Target, inputs: int, seed: int, guided: bool, outcome: Outcome)
     for attempt in range(RESTARTS):
         if done >= inputs:
             return
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None) as scratch:
             words = [
                 target.name,
                 "--inputs",

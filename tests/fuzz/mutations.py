@@ -36,8 +36,8 @@ _RAW = {
     "@@deep": "[" * 3000 + "]" * 3000,
 }
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(10**30), 0.0, -0.5, 1e308, "", "x", "NaN", "Infinity", "\x1b[31m",
-    "\u202e", "../../etc/passwd", "=1+1", "a" * 10_000, [], {}, [[]], [None], {"": None}, [0] * 50, *_RAW,
+    None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(10**30), 10**400, 0.0, -0.5, 1e308, "", "x", "NaN", "Infinity",
+    "\x1b[31m", "\u202e", "../../etc/passwd", "=1+1", "a" * 10_000, [], {}, [[]], [None], {"": None}, [0] * 50, *_RAW,
 )  # fmt: skip
 
 
@@ -58,13 +58,13 @@ def _cut(seed: bytes, cuts: Sequence[tuple[int, int, bytes | None]]) -> bytes:
 
 
 def mutated_json(seeds: Sequence[Any], values: Sequence[Any] = ()) -> SearchStrategy[bytes]:
-    """JSON of one of the seeds in which one to four values are replaced, removed, doubled, swapped or wrapped."""
+    """JSON of one of the seeds. One to four values become others, mostly of the same type, or go, move or come twice."""
     change = st.tuples(ANYWHERE, st.sampled_from(_CHANGES), st.sampled_from((*VALUES, *values)), ANYWHERE)
     frozen = [json.dumps(seed) for seed in seeds]
     return st.builds(_changed, st.sampled_from(frozen), st.lists(change, min_size=1, max_size=4))
 
 
-_CHANGES = ("replace", "replace", "replace", "remove", "double", "swap", "wrap", "rename", "add")
+_CHANGES = (*["nudge"] * 8, "empty", "replace", "replace", "remove", "double", "swap", "wrap", "rename", "add")
 
 
 def _changed(seed: str, changes: Sequence[tuple[int, str, Any, int]]) -> bytes:
@@ -91,6 +91,10 @@ def _change(data: Any, path: Path, change: str, value: Any, other: Path) -> None
     match change:
         case "replace":
             holder[key] = value
+        case "nudge":  # the type stays, so that what reads it later meets it as well
+            holder[key] = _nudged(holder[key], value, len(other))
+        case "empty" if isinstance(holder[key], (dict, list)):
+            holder[key].clear()
         case "remove":
             del holder[key]
         case "double" if isinstance(holder, list):
@@ -106,6 +110,17 @@ def _change(data: Any, path: Path, change: str, value: Any, other: Path) -> None
                 holder[key].append(value)
             elif isinstance(holder[key], dict):
                 holder[key]["new"] = value
+
+
+def _nudged(now: Any, value: Any, chance: int) -> Any:
+    if isinstance(now, bool):
+        return not now
+    if isinstance(now, (int, float)):
+        known = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return type(now)(value) if known and abs(value) < 1e300 else (0, -now, now * 2, now + 1, now // 3)[chance % 5]
+    if isinstance(now, str):
+        return value if isinstance(value, str) and value not in _RAW else now[: len(now) // 2]
+    return now[: chance - 1] if isinstance(now, list) else now
 
 
 def _at(data: Any, path: Path) -> Any:

@@ -51,6 +51,14 @@ def test_every_example_is_a_valid_matrix_with_cells(file: Path) -> None:
     assert expand.expand(load.load(file, load_catalog()))
 
 
+@pytest.mark.parametrize("page", ["security.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (DOCS / page).read_text("utf-8"))
+    assert named
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
+
+
 def test_there_are_examples() -> None:
     assert EXAMPLES
 
@@ -282,4 +290,4 @@ def test_the_readme_tells_how_to_run_and_to_test_and_then_how_to_get_a_harness_t
     assert (matrix, tests) == (["pipx", "run", "nox", "-s", "matrix"], ["pipx", "run", "nox", "-s", "tests"])
     assert (install, run) == (["pipx", "install", "."], ["harness", "run"])
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-    assert scripts == {"harness": "harness.cli:main"}
+    assert scripts == {"harness": "harness.__main__:main"}

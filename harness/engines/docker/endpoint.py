@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,3 +120,29 @@ def client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
     import docker
 
     return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})
+
+
+@contextmanager
+def answering(host: str, what: str) -> Iterator[None]:
+    """Tell what goes wrong between us and the engine at ``host``, which is asked to do ``what``, as an EnvironmentProblem."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException, Timeout
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except APIError as refused:
+        raise EnvironmentProblem(
+            f"the Docker Engine at {host} could not {what}: {refused.explanation or refused}",
+            "what is done is kept: mend that, then run the same command again",
+        ) from refused
+    except Timeout as silent:
+        raise EnvironmentProblem(
+            f"the Docker Engine at {host} did not answer within {API_TIMEOUT_S} s when asked to {what}",
+            "what is done is kept: restart it, then run the same command again",
+        ) from silent
+    except (RequestException, HTTPError, DockerException) as gone:
+        raise EnvironmentProblem(
+            f"the Docker Engine at {host} has gone: it could not {what}",
+            "what is done is kept: start it, then run the same command again",
+        ) from gone

@@ -9,21 +9,21 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from harness.catalog import Image
 from harness.catalog.closure import Closure
 from harness.contracts import machine, values
 from harness.contracts.files import write_json
 from harness.contracts.step import thread_variables
-from harness.engines.contract import Built, Job, Limits, Outcome, Place, Say
+from harness.engines.bounds import Bounds
+from harness.engines.contract import Built, ImageGone, Job, Limits, Outcome, Place, Say
+from harness.engines.docker.endpoint import answering, info
 from harness.engines.docker.endpoint import client as connect
-from harness.engines.docker.endpoint import info
 from harness.engines.docker.mounts import Mounted
 from harness.engines.job import (
     SCRATCH,
@@ -35,8 +35,9 @@ from harness.engines.job import (
     metered,
     module,
 )
-from harness.engines.orphans import lives
+from harness.engines.orphans import ProcessIdentity
 from harness.engines.transfer import SharedDisk
+from harness.engines.watch import Watch
 from harness.errors import EnvironmentProblem
 from harness.provision.code import CodeRoom, compile_here
 from harness.provision.images import LABEL, ImageBuilder, hand_reference, reference
@@ -50,11 +51,11 @@ if TYPE_CHECKING:
 
 WAIT_SLICE_S = 600
 PIDS_LIMIT = 1024
-SHM_BYTES = 256 * 2**20
 LOG_SIZE = "64m"
-TMPFS = "rw,exec,nosuid,nodev,size=1g"
+TMPFS = "rw,exec,nosuid,nodev"
 USER_ID = 10001  # of the user ``matrix`` in the base image
 RUN_LABEL = f"{LABEL}.run"
+BY_HAND = Bounds()  # of what is run by hand
 CODE = "/code"  # where a container finds our code
 
 
@@ -97,20 +98,24 @@ class DockerEngine:
 
     def missing(self, image: Image, place: Place) -> bool:
         """Whether exactly this environment is not there."""
-        return self._builder.find(image) is None
+        with answering(self.host, f"look for {reference(image)}"):
+            return self._builder.find(image) is None
 
     def fetch(self, image: Image, place: Place, say: Say) -> None:
         """Download the wheels of an image and the sources of what is compiled for it."""
-        self._builder.fetch(image, say)
+        with answering(self.host, f"say what {image.name} is fetched for"):
+            self._builder.fetch(image, say)
 
     def ensure(self, image: Image, place: Place, say: Say) -> Built:
         """Build the base and the image where they are missing."""
-        return Built(image, reference(image), self._builder.ensure(image, say))
+        with answering(self.host, f"build {reference(image)}"):
+            return Built(image, reference(image), self._builder.ensure(image, say))
 
     def refresh(self, image: Image, code: Closure, place: Place, say: Say) -> Built:
         """Build the image where it is missing, and the one to be run by hand where its code is another."""
         built = self.ensure(image, place, say)
-        self._builder.ensure_hand(image, code, say)
+        with answering(self.host, f"build {hand_reference(image)}"):
+            self._builder.ensure_hand(image, code, say)
         return built
 
     def _devices(self) -> dict[str, str | None]:
@@ -126,7 +131,15 @@ class DockerEngine:
         """The ``docker run`` line with the same limits, mounts and arguments as ``run`` uses."""
         mounts = [word for mount in self._mounts(job) for word in ("--mount", mount.option)]
         variables = [word for name, value in self._variables(job).items() for word in ("--env", f"{name}={value}")]
-        start = [*self._docker_run(job.limits, job.device), *variables, *mounts, "--entrypoint", "python"]
+        start = self._docker_run(job.limits, job.device, job.bounds)
+        start += [
+            "--ulimit",
+            f"fsize={job.bounds.bytes}:{job.bounds.bytes}",
+            *variables,
+            *mounts,
+            "--entrypoint",
+            "python",
+        ]
         return shlex.join([*start, job.built.reference, *_entry(job)[1:], *self._arguments(job)])
 
     def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
@@ -135,11 +148,12 @@ class DockerEngine:
         start = shlex.join(self._docker_run(limits, device))
         return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([hand_reference(built.image), *options])}'
 
-    def _docker_run(self, limits: Limits, device: str) -> list[str]:
+    def _docker_run(self, limits: Limits, device: str, bounds: Bounds = BY_HAND) -> list[str]:
         memory = str(limits.memory_bytes)
-        words = ["docker", "run", "--rm", "--init", "--network", "none", "--read-only", "--tmpfs", f"/tmp:{TMPFS}"]
+        words = ["docker", "run", "--rm", "--init", "--network", "none", "--read-only"]
+        words += ["--tmpfs", f"/tmp:{_tmpfs(bounds)}"]
         words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", str(PIDS_LIMIT)]
-        words += ["--memory", memory, "--memory-swap", memory, "--shm-size", str(SHM_BYTES)]
+        words += ["--memory", memory, "--memory-swap", memory, "--shm-size", str(bounds.shm_bytes)]
         words += ["--cpuset-cpus", self._cpus(limits.cpus), "--user", self._user()]
         words += ["--gpus", "all"] if device == "cuda" else []
         for name, value in thread_variables(limits.cpus).items():
@@ -147,19 +161,19 @@ class DockerEngine:
         return words
 
     def run(self, job: Job, on_line: Say) -> Outcome:
-        """Run to the end. Raises EnvironmentProblem where the engine cannot run it, or has gone."""
-        from docker.errors import APIError
-        from requests.exceptions import ConnectionError
+        """Run to the end. Raises EnvironmentProblem where the engine cannot run it, or has gone; ImageGone."""
+        from docker.errors import APIError, ImageNotFound
 
-        try:
-            return self._run(job, on_line)
-        except APIError as error:
-            raise EnvironmentProblem(
-                f"the Docker Engine could not run {job.built.reference}: {error.explanation or error}",
-                f"try it by hand: {self.command(job)}",
-            ) from error
-        except ConnectionError as error:
-            raise EnvironmentProblem(f"the Docker Engine at {self.host} has gone", "start it, then go on") from error
+        with answering(self.host, f"run {job.built.reference}"):
+            try:
+                return self._run(job, on_line)
+            except ImageNotFound:
+                raise ImageGone(f"{job.built.reference} was removed while the run uses it", "run it again") from None
+            except APIError as error:
+                raise EnvironmentProblem(
+                    f"the Docker Engine could not run {job.built.reference}: {error.explanation or error}",
+                    f"try it by hand: {self.command(job)}",
+                ) from error
 
     def _run(self, job: Job, on_line: Say) -> Outcome:
         """The container is inspected before it is removed, and removed whatever happens."""
@@ -169,7 +183,6 @@ class DockerEngine:
         running = Running(partial(self._kill, container))
         self._running.add(running)
         timer = threading.Timer(job.limits.timeout_s, running.time_out)
-        since = time()
         try:
             self._send(container, job)
             started = perf_counter()
@@ -177,14 +190,16 @@ class DockerEngine:
             if running.killed:  # between create and start there was nothing to kill
                 self._kill(container)
             timer.start()
-            self._follow(container, job, on_line)
-            state = self._wait(container)
+            with self._watch(job, running):
+                self._follow(container, job, on_line)
+                state = self._wait(container)
             seconds = perf_counter() - started
             code = int(state["ExitCode"])
-            oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container, since))
+            oom = bool(state.get("OOMKilled")) or (code != 0 and self._oom_event(container))
             self._bring(container, job)
             reading = meter.reading if meter else None
-            return Outcome(code, seconds, oom and not running.killed, running.timed_out, reading)
+            oom = oom and not running.killed
+            return Outcome(code, seconds, oom, running.timed_out, running.exceeded, reading)
         finally:
             timer.cancel()
             self._running.discard(running)
@@ -226,6 +241,10 @@ class DockerEngine:
 
     # What a machine that shares no disk does otherwise: see ``remote``.
 
+    def _watch(self, job: Job, running: Running) -> AbstractContextManager[object]:
+        """What ends a step that fills the disk."""
+        return Watch(job.left, (), job.bounds, running.exceed)
+
     def _metered(self, job: Job, on_line: Say) -> tuple[PackageEnergy | None, Say]:
         return metered(job, on_line)
 
@@ -255,20 +274,22 @@ class DockerEngine:
 
     def _kill(self, container: str) -> None:
         from docker.errors import APIError
+        from requests.exceptions import RequestException
 
-        with contextlib.suppress(APIError):  # it may just have ended by itself
+        with contextlib.suppress(APIError, RequestException):  # it may just have ended, by itself or with its engine
             self.client.api.kill(container)
 
     def reap(self) -> int:
         """Remove the containers of runs on this machine whose process is gone."""
-        containers = self.client.api.containers(all=True, filters={"label": RUN_LABEL})
-        orphans = [found["Id"] for found in containers if _is_orphan(found["Labels"][RUN_LABEL])]
-        for orphan in orphans:
-            self._remove(orphan)
+        with answering(self.host, "list its containers"):
+            containers = self.client.api.containers(all=True, filters={"label": RUN_LABEL})
+            orphans = [found["Id"] for found in containers if _is_orphan(found["Labels"][RUN_LABEL])]
+            for orphan in orphans:
+                self._remove(orphan)
         return len(orphans)
 
     def _create(self, job: Job) -> str:
-        from docker.types import LogConfig
+        from docker.types import LogConfig, Ulimit
 
         api = self.client.api
         memory = job.limits.memory_bytes
@@ -277,10 +298,11 @@ class DockerEngine:
             memswap_limit=memory,
             cpuset_cpus=self._cpus(job.limits.cpus),
             pids_limit=PIDS_LIMIT,
-            shm_size=SHM_BYTES,
+            shm_size=job.bounds.shm_bytes,
+            ulimits=[Ulimit(name="fsize", soft=job.bounds.bytes, hard=job.bounds.bytes)],
             network_mode="none",
             read_only=True,
-            tmpfs={"/tmp": TMPFS},
+            tmpfs={"/tmp": _tmpfs(job.bounds)},
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             init=True,
@@ -319,10 +341,13 @@ class DockerEngine:
             if not state["Running"]:
                 return state
 
-    def _oom_event(self, container: str, since: float) -> bool:
-        """Whether the engine saw an out-of-memory kill in this container; not every engine sets the flag."""
+    def _oom_event(self, container: str) -> bool:
+        """Whether the engine saw an out-of-memory kill in this container; not every engine sets the flag.
+
+        All events that it remembers are asked for, because a clock may have been set meanwhile.
+        """
         filters = {"container": container, "event": "oom"}
-        events = self.client.api.events(since=int(since), until=int(time()) + 1, filters=filters)
+        events = self.client.api.events(since=1, until=int(time()) + 1, filters=filters)
         return any(True for _ in events)
 
     def _remove(self, container: str) -> None:
@@ -368,14 +393,18 @@ def _hand_over(left: Path, user: str) -> None:
             os.chown(path, uid, gid, follow_symlinks=False)
 
 
+def _tmpfs(bounds: Bounds) -> str:
+    return f"{TMPFS},size={bounds.tmp_bytes}"
+
+
 def run_label(pid: int | None = None) -> str:
     """Which process (this one) a container belongs to: machine, process id, and when it started, for ids are used again."""
-    me = psutil.Process(pid)
-    return f"{socket.gethostname()}/{me.pid}/{me.create_time():.0f}"
+    process = ProcessIdentity.of(pid)
+    return f"{socket.gethostname()}/{process.pid}/{process.started:.0f}"
 
 
 def _is_orphan(label: str) -> bool:
     machine, pid, started = label.rsplit("/", 2)
     if machine != socket.gethostname():
         return False
-    return not lives(int(pid), float(started))
+    return not ProcessIdentity(int(pid), float(started)).lives

@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from harness.engines.contract import Built, Job, Limits, Place, Say
 from harness.engines.docker.engine import CODE, USER_ID, DockerEngine
 from harness.engines.docker.mounts import Mounted
 from harness.engines.energy import PackageEnergy
-from harness.engines.job import SCRATCH, hand_options
+from harness.engines.job import SCRATCH, Running, hand_options
 from harness.engines.transfer import Shelf
 from harness.errors import EnvironmentProblem
 from harness.provision.images import LABEL, NAMESPACE, hand_reference
@@ -165,6 +166,10 @@ class RemoteDockerEngine(DockerEngine):
 
     def _metered(self, job: Job, on_line: Say) -> tuple[PackageEnergy | None, Say]:
         return (PackageEnergy([], _FAR), on_line) if job.measures else (None, on_line)
+
+    def _watch(self, job: Job, running: Running) -> AbstractContextManager[object]:
+        """Nothing here: the disk of that machine cannot be looked at. The size of a file is bounded there."""
+        return nullcontext()
 
     def _lay_out(self, job: Job) -> None:
         """Nothing here: ``_send`` lays it out there."""

@@ -9,7 +9,6 @@ from harness.catalog import Image
 from harness.engines.contract import Built, Place, Say
 from harness.engines.process import ProcessEngine
 from harness.errors import BuildFailed
-from harness.provision.wheels import LOG_TAIL_LINES
 
 
 class HostEngine(ProcessEngine):
@@ -33,7 +32,6 @@ class HostEngine(ProcessEngine):
         """Check that the image's packages can be imported."""
         done = subprocess.run([sys.executable, "-c", image.smoke], capture_output=True, text=True, errors="replace")
         if done.returncode:
-            tail = "\n".join(done.stderr.splitlines()[-LOG_TAIL_LINES:])
             install = f"{sys.executable} -m pip install {' '.join(image.packages)}"
-            raise BuildFailed(f"the current Python cannot import what {image.name} needs", install, tail)
+            raise BuildFailed(f"the current Python cannot import what {image.name} needs", install, done.stderr)
         return Built(image, sys.executable, None)

@@ -13,7 +13,7 @@ from harness.engines.contract import Built, Place, Say
 from harness.engines.process import ProcessEngine
 from harness.errors import BuildFailed, EnvironmentProblem
 from harness.provision import interpreters, native_wheels
-from harness.provision.wheels import HOST, IMAGE_PYTHON, LOG_TAIL_LINES, WheelCache
+from harness.provision.wheels import HOST, IMAGE_PYTHON, WheelCache
 
 MARKER = ".complete"
 
@@ -101,5 +101,4 @@ def _check(command: list[str], image: Image, problem: str, environment: dict[str
         raise EnvironmentProblem(
             f"the disk is full: {problem}", f"{image.name} needs about {image.disk_mb} MB (harness clean frees space)"
         )
-    tail = "\n".join(done.stdout.splitlines()[-LOG_TAIL_LINES:])
-    raise BuildFailed(problem, f"see the log; the versions are those of {image.requirements}", tail)
+    raise BuildFailed(problem, f"see the log; the versions are those of {image.requirements}", done.stdout)

@@ -18,12 +18,12 @@ from harness.report.charts.marks import Speaker, sheet, text, ticks
 from harness.report.charts.plot import Box, Scale, front, place_label, px, scale
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message
-from harness.report.language.untrusted_text import one_line, visible
 from harness.report.language.voice import Voice, as_json
 from harness.report.table import summary
 from harness.report.table.model import Group, Row
 from harness.results import Status
 from harness.stats import Interval
+from harness.untrusted_text import one_line, visible
 
 #: Classes ``m0`` to ``m7`` of ``chart.css``: what is not changed in neutral, the rest in Okabe and Ito's order. Methods beyond
 #: them take the colours again with the next of the fills ``f0`` (solid), ``f1`` (hollow) and ``f2`` (ringed).

@@ -12,16 +12,19 @@ from typing import Any
 from harness.report.table.columns import data
 from harness.report.table.model import Row, Table
 from harness.results import Results
+from harness.untrusted_text import visible_json, without_controls
 
 #: A list of nothing but numbers, over several lines. Inside JSON strings a line break is always escaped, so none is touched.
 _NUMBERS = re.compile(r"\[\n(?:[\d\s.,eE+-]|\"(?:NaN|-?Infinity)\")+\]")
 #: What a spreadsheet takes for the beginning of a formula, also behind blanks and in the full width of East Asian fonts.
-_FORMULA = re.compile(r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_BLANK = r"[\s\u00ad\u200b-\u200d\u2060\ufeff]*"
+#: A semicolon or a tab separates fields too, where a country's settings say so.
+_FORMULA = re.compile(rf"(^|[;\t\n]{_BLANK})(?={_BLANK}[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])")
 
 
 def as_json(results: Results) -> str:
     """The whole record, lists of numbers on one line each; ``harness.results.json_schema()`` describes it."""
-    return _NUMBERS.sub(lambda found: "".join(found[0].split()), results.model_dump_json(indent=1)) + "\n"
+    return _NUMBERS.sub(lambda found: "".join(found[0].split()), visible_json(results.model_dump_json(indent=1))) + "\n"
 
 
 def as_csv(table: Table, columns: Sequence[str] | None = None) -> str:
@@ -50,7 +53,7 @@ def _written(value: Any) -> Any:
 
 
 def _inert(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets an apostrophe (OWASP, CSV injection)."""
+    """Text that a spreadsheet would run as a formula gets an apostrophe (OWASP, CSV injection); controls are written out."""
     if not isinstance(value, str) or value == "-Infinity":
         return value
-    return f"'{value}" if _FORMULA.match(value) else value
+    return without_controls(_FORMULA.sub(r"\1'", value))

@@ -14,7 +14,6 @@ from harness.report.files import latex
 from harness.report.files.data import as_csv, fields
 from harness.report.language.catalogue import Message, Word
 from harness.report.language.markup import literal, shorten
-from harness.report.language.untrusted_text import slug
 from harness.report.language.voice import Voice
 from harness.report.table import columns as columns_of_report
 from harness.report.table.build import build
@@ -22,6 +21,7 @@ from harness.report.table.column import TableColumn, marked
 from harness.report.table.machines import measuring
 from harness.report.table.model import Group, Table
 from harness.results import Results, Status
+from harness.untrusted_text import slug
 
 
 def export(results: Results, format_: str, models: Sequence[str] = (), columns: Sequence[str] = ()) -> str:

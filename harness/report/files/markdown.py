@@ -13,7 +13,6 @@ from harness.report.charts.quality import Key
 from harness.report.language import numbers
 from harness.report.language.catalogue import Word
 from harness.report.language.markup import escape, fence, literal, shorten
-from harness.report.language.untrusted_text import date, slug
 from harness.report.language.vocabulary import Vocabulary
 from harness.report.language.voice import Voice
 from harness.report.table import summary
@@ -24,6 +23,7 @@ from harness.report.table.machines import described, measuring
 from harness.report.table.model import Row, Table
 from harness.report.table.runtimes import runtimes
 from harness.results import Cell, Results, Status
+from harness.untrusted_text import date, slug
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from harness.report.history.runs import History, PastRun
 from harness.report.history.trends import told
-from harness.report.language.untrusted_text import one_line
 from harness.report.language.voice import Voice
 from harness.report.table.columns import vocabulary
+from harness.untrusted_text import one_line
 
 
 def as_atom(history: History, url: str = "") -> str:

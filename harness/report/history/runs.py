@@ -16,8 +16,8 @@ from typing import Any
 from harness.errors import UsageError
 from harness.report.history import revisions
 from harness.report.history.compare import RunComparison, compare
-from harness.report.language.untrusted_text import date, moment
 from harness.results import Cell, Results, parse, read
+from harness.untrusted_text import date, moment
 
 #: Runs of a site, the newest included.
 NEWEST = 20

@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.report.language.untrusted_text import date, one_line, visible
 from harness.results import Status
+from harness.untrusted_text import date, one_line, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -12,7 +12,6 @@ from typing import Any
 from harness.report.files import latex
 from harness.report.language import catalogue, numbers
 from harness.report.language.catalogue import Word
-from harness.report.language.untrusted_text import visible
 from harness.report.language.vocabulary import Vocabulary
 from harness.report.table import picks
 from harness.report.table.build import is_reference
@@ -21,6 +20,7 @@ from harness.report.table.columns import page_columns, shown_columns
 from harness.report.table.model import Group, Row, Table
 from harness.results import Cell, Results
 from harness.stats import Interval
+from harness.untrusted_text import visible
 
 #: Rows up to this number are all in the document; of a longer table it holds the first hundred, the rest is packed.
 INLINE, FIRST = 200, 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.report.language.untrusted_text import one_line
+from harness.untrusted_text import one_line
 
 LONGEST = 200  # characters of a reason or a name in a table cell
 

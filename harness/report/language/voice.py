@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from markupsafe import Markup
 
 from harness.report.language.catalogue import Message, Word, template
-from harness.report.language.untrusted_text import visible
 from harness.report.language.vocabulary import Vocabulary
+from harness.untrusted_text import visible
 
 #: Placeholders that hold what ``numbers.py`` wrote: the point of a sentence, its estimate set in bold.
 NUMBERS = {"speed", "ratio", "difference"}
 
 
 class Voice:
-    """Fills messages of one language; ``escape`` makes text from outside safe, ``bold`` marks what matters."""
+    """Fills messages of one language. Text from outside is made visible, then safe by ``escape``; ``bold`` marks a point."""
 
     def __init__(
         self,
@@ -27,8 +27,11 @@ class Voice:
     ) -> None:
         self.language = language
         self.vocabulary = vocabulary or Vocabulary()
-        self._escape = escape
+        self._safe = escape
         self._bold = bold
+
+    def _escape(self, text: str) -> str:
+        return self._safe(visible(text))
 
     def __call__(self, key: str, count: int | None = None, **arguments: str | Word) -> str:
         """The message of a key; ``count`` chooses the plural form and fills ``{count}``."""
@@ -56,12 +59,12 @@ class Voice:
             return self._escape(name)
 
     def text(self, message: Message) -> str:
-        """A message as plain text, its arguments as they are."""
+        """A message as plain text."""
         arguments = {
             name: value if isinstance(value, str) else self.vocabulary.text(value, self.language)
             for name, value in message.arguments.items()
         }
-        return template(self.language, message.key).format_map(arguments)
+        return visible(template(self.language, message.key).format_map(arguments))
 
     def _fill(self, text: str, arguments: Mapping[str, str | Word], emphasise: bool) -> str:
         return text.format_map({name: self._argument(name, value, emphasise) for name, value in arguments.items()})
@@ -105,7 +108,7 @@ class HtmlVoice(Voice):
 
     def plain(self, key: str, **arguments: str | Word) -> str:
         """Text without an element, for where none can stand; ``attribute("text", ...)`` beside it keeps it live."""
-        return Markup.escape(visible(self.text(Message(key, arguments))))
+        return Markup.escape(self.text(Message(key, arguments)))
 
     def attribute(self, name: str, key: str, **arguments: str | Word) -> str:
         """An attribute that holds a message; the name ``text`` stands for an element's whole text and is left out."""

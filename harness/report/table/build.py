@@ -14,12 +14,12 @@ from dataclasses import replace
 from harness import stats
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message
-from harness.report.language.untrusted_text import slug
 from harness.report.table import columns
 from harness.report.table.column import TableColumn
 from harness.report.table.model import Difference, Group, Row, Table
 from harness.results import Cell, Results, Status
 from harness.stats import Comparison
+from harness.untrusted_text import slug
 
 Key = tuple[object, ...]
 

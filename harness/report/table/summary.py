@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from harness.report.language import numbers
 from harness.report.language.catalogue import Message, Word
 from harness.report.language.phrases import quality_word, ratio
-from harness.report.language.untrusted_text import one_line
 from harness.report.table.model import Difference, Group, Row, Table
 from harness.results import Cell, Results, Round, Status
 from harness.stats import SMALLEST_EFFECT, Verdict
+from harness.untrusted_text import one_line
 
 #: Share of rounds that were noisy, above which the report says so before anything else.
 BUSY = 0.5

@@ -10,6 +10,8 @@ from harness.errors import HarnessError
 from harness.matrix import load, source
 from harness.matrix.expand import expand
 from harness.matrix.planner import Planner, Site
+from harness.sources import look
+from tests.checkpoints import write_model
 from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Target
 from tests.planning import DEVICES, HERE
@@ -56,6 +58,7 @@ PIECES = (
 def read(data: bytes, folder: Path) -> None:
     """As ``harness plan`` reads a matrix, on a machine without a GPU."""
     (folder / "model").mkdir()
+    write_model(folder / "model")
     (folder / "data").mkdir()
     for name in ("train.csv", "evaluate.csv"):
         (folder / "data" / name).write_text("text,label\ngood,1\nbad,0\n")
@@ -71,6 +74,7 @@ def read(data: bytes, folder: Path) -> None:
             "container",
             [Site(HERE, DEVICES, "")],
             lambda parsed: sources.fingerprint(parsed, folder, matrix.limits.source),
+            lambda model: look.contents(model, folder, matrix.limits.source),
             lambda parsed: (
                 datasets.formats_in(sources.existing(parsed, folder)) if isinstance(parsed, source.PathSource) else ()
             ),

@@ -209,3 +209,31 @@ def test_a_row_keeps_the_machine_that_measured_it_whoever_collects(desk: Desk) -
     assert {cell.machine for cell in measured} == {HERE.id}
     assert made.machines[HERE.id].name == HERE.name
     assert made.machines[HERE.id].kernel == HERE.kernel
+
+
+def test_the_bootstrap_of_an_evaluation_is_computed_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(86, NEAR)})
+    monkeypatch.setattr(tasks, "change_interval", lambda *_: pytest.fail("computed again"))
+    assert desk.rows({}) == first
+
+
+@pytest.mark.parametrize("damage", ["{", '{"value": {"intervals": {"accuracy": [0.5, 0.6]}}}', None])
+def test_a_kept_interval_that_was_changed_is_computed_again(desk: Desk, damage: str | None) -> None:
+    first = desk.rows({REFERENCE: score(90, None), QUANTIZED: score(86, NEAR)})
+    (kept,) = desk.store.root.glob("steps/??/*/changes.json")
+    if damage is None:
+        kept.write_text(kept.read_text("utf-8").replace("-0.0", "-0.9", 1), "utf-8")
+    else:
+        kept.write_text(damage, "utf-8")
+    assert desk.rows({}) == first
+
+
+def test_an_interval_is_of_this_reference(desk: Desk) -> None:
+    desk.rows({REFERENCE: score(90, None), QUANTIZED: score(86, NEAR)})
+    reference = next(planned for planned in desk.plan.cells if planned.cell.id == REFERENCE).evaluation
+    assert reference
+    shutil.rmtree(desk.store.path(reference))
+    quality = desk.rows({REFERENCE: score(86, None)})[QUANTIZED].quality
+    assert quality
+    assert quality.change == 0
+    assert quality.change_interval == (0, 0)

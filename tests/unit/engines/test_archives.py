@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.takeover import Bounds, Refused, take_archive
+from harness.engines.bounds import Bounds
+from harness.engines.takeover import Refused, take_archive
 
 BOUNDS = Bounds(bytes=10_000, entries=100, depth=8, status_bytes=1000)
 

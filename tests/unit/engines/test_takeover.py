@@ -14,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.engines.takeover import Bounds, Refused, remove, take_file, take_tree
+from harness.engines.bounds import Bounds
+from harness.engines.takeover import Refused, remove, take_file, take_tree
+from harness.errors import UsageError
 from tests.in_process import Behaviour, InProcess, end, execute, succeed
 
 BOUNDS = Bounds(bytes=10_000, entries=100, depth=8, status_bytes=1000)
@@ -229,8 +231,15 @@ def test_a_status_that_is_too_large_or_a_folder_is_refused(left: Path, step: Pat
 
 def test_the_bounds_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATRIX_OUTPUT_BYTES", "12345")
-    monkeypatch.setenv("MATRIX_OUTPUT_FILES", "nonsense")
     assert Bounds.from_environment() == replace(Bounds(), bytes=12345)
+
+
+@pytest.mark.parametrize("value", ["10GB", "-1", "0", "1e9", "٣", "9" * 5000])
+def test_a_setting_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MATRIX_OUTPUT_FILES", value)
+    with pytest.raises(UsageError, match=r"MATRIX_OUTPUT_FILES is '.{1,50}'") as caught:
+        Bounds.from_environment()
+    assert "such as 100000" in str(caught.value.cure)
 
 
 def test_a_tree_too_deep_for_any_path_is_removed(tmp_path: Path, secret: Path) -> None:
@@ -280,6 +289,8 @@ def grow(left: Path, path: list[bytes], thing: str, mode: int, secret: Path) -> 
     target = left.joinpath(*map(os.fsdecode, path))
     links = {"link": secret, "link up": Path("../../.."), "loop": target}
     with contextlib.suppress(OSError):
+        if not target.parent.resolve().is_relative_to(left.resolve()):  # through a link that was made before
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         match thing:
             case "file" | "sparse":

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.catalog import load_catalog
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.matrix import document, load
 from harness.matrix.document import MatrixError
+from tests.fuzz.targets.matrix import read as read_to_the_plan
 
 CATALOG = load_catalog()
 GOOD = """\
@@ -109,3 +110,97 @@ PIECES = [
     "#",
     "<<: *a",
 ]
+
+
+EVERYTHING = """
+models:
+  - {name: a, source: "hf:nonsense", task: image-clasification, dataset: "zoo:digitz", trust: maybe}
+  - {name: a, source: "zoo:digits-cnn", task: image-classification, dataset: "zoo:digits"}
+  - 7
+methods: [original, 5, fp61, {name: m, passes: [{magnitude: {sparsity: [1], foo: 2}}, nopass]}, original]
+runtimes: [pytorch, {a: 1}, pytorhc, pytorch]
+workloads: {image-classification: [{batch: 1, sise: 3}]}
+limits: {cpus: many}
+exclude: [{runtime: cython}]
+report: {baseline: {runtime: nothing}}
+limits: {}
+"""
+
+
+def test_wrong_types_hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_TOLD", 100)
+    message = told(EVERYTHING)
+    for part in (
+        "models[0].trust",
+        "'hf:nonsense' does not name a repository",
+        "unknown task 'image-clasification'",
+        "the zoo has no dataset 'digitz'",
+        "models[1] has the same name as models[0]",
+        "models[2]:",
+        "methods[1]:",
+        "unknown pass 'fp61'",
+        "parameters.sparsity: expected a whole number, a number, text or true or false, got [1]",
+        "unknown pass 'nopass'",
+        "methods[4] has the same name as methods[0]",
+        "runtimes[1]:",
+        "unknown runtime 'pytorhc'",
+        "runtimes[3] has the same name as runtimes[0]",
+        "workload has no 'sise'",
+        "exclude names the unknown runtime 'cython'",
+        "the baseline names the unknown runtime 'nothing'",
+        "the key 'limits' is here twice",
+    ):
+        assert message.count(part) == 1, part
+    assert "left-out" not in message
+
+
+@given(st.data())
+def test_a_wrong_type_anywhere_hides_no_unknown_name(data: st.DataObject) -> None:
+    good = 'models: [{name: a, source: "zoo:digits-cnn", task: image-classification, dataset: "zoo:digits", trust: TRUST}]\n'
+    good += "methods: [METHOD, fp61]\nruntimes: [RUNTIME, pytorhc]\nlimits: LIMITS\nexclude: [EXCLUDE]\n"
+    fine = {
+        "TRUST": "false",
+        "METHOD": "original",
+        "RUNTIME": "pytorch",
+        "LIMITS": "{cpus: 1}",
+        "EXCLUDE": "{device: cuda}",
+    }
+    wrong = st.sampled_from(["[]", "{}", "5", "null", "[[1]]", "{a: b}", "2001-01-01", "1.5", "{name: {}}", "true"])
+    spoiled = data.draw(st.dictionaries(st.sampled_from(sorted(fine)), wrong, min_size=1))
+    for mark, value in (fine | spoiled).items():
+        good = good.replace(mark, value)
+    message = told(good)
+    assert "unknown pass 'fp61'" in message
+    assert "unknown runtime 'pytorhc'" in message
+
+
+def test_a_long_line_is_shown_around_the_mistake() -> None:
+    message = told(GOOD.replace("original, fp16", "original, " + "fp16-x, " * 5_000 + "fp61"))
+    assert len(message) < 20_000
+    assert "^" in message
+
+
+@pytest.mark.parametrize(
+    "tag", ["int", "float", "bool", "timestamp", "binary", "null", "set", "omap", "pairs", "seq", "map"]
+)
+@pytest.mark.parametrize("value", ["''", "'-'", "'+'", "x", "':'", "'0x'", "[]", "{}", "'1:'", "'é'", "'.'", "'_'"])
+def test_no_tag_of_yaml_is_a_traceback(tag: str, value: str) -> None:
+    told(f"models: !!{tag} {value}\n")
+    told(f"models: [!!{tag} {value}, !!{tag} x]\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["path:~nosuchuser/x", "path:~", "path:/dev/zero", "path:/proc/self/mem", "path:/proc/self/fd/0", "path:pipe",
+     "path:loop", "path:" + "x" * 5000, "path:" + "x/" * 3000, "path:matrix.yaml/x", "path:/root/../dev/tty",
+     "hf:" + "a" * 5000 + "/b", "pypi:x==1/" + "../" * 50, "zoo:" + "z" * 5000, "path:\\udcff"],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["source", "dataset"])
+def test_no_source_is_a_traceback(source: str, key: str, tmp_path: Path) -> None:
+    """Up to the plan, which looks at what sources are."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    given_ = {"source": "zoo:digits-cnn", "dataset": "zoo:digits", key: source}
+    model = f'models: [{{name: a, task: image-classification, source: "{given_["source"]}", dataset: "{given_["dataset"]}"}}]'
+    with contextlib.suppress(HarnessError):
+        read_to_the_plan(f"{model}\nmethods: [original]\nruntimes: [pytorch]\n".encode(), tmp_path)

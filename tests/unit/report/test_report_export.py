@@ -19,10 +19,10 @@ from harness.report.files import latex
 from harness.report.files.data import as_csv
 from harness.report.files.export import export
 from harness.report.files.markdown import course_rows, voice
-from harness.report.language.untrusted_text import one_line
 from harness.report.table.build import build
 from harness.report.table.columns import vocabulary
 from harness.results import Results, Status
+from harness.untrusted_text import one_line
 from tests.results_factory import HOSTILE, hostile, results, wrap
 
 SAY = voice("en", vocabulary(results()))

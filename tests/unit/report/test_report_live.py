@@ -8,11 +8,11 @@ import json
 from typing import Any
 
 from harness.report.html import page_data as live
-from harness.report.language.untrusted_text import visible
 from harness.report.table.build import build
 from harness.report.table.columns import shown_columns, vocabulary
 from harness.report.table.coverage import coverage
 from harness.results import Status
+from harness.untrusted_text import visible
 from tests.results_factory import HOSTILE, hostile, many, results
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.language import numbers
-from harness.report.language.untrusted_text import date, one_line, slug, visible
+from harness.untrusted_text import date, one_line, slug, visible
 
 
 @pytest.mark.parametrize(

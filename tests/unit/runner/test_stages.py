@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from harness.catalog import Image
 from harness.contracts.step import MachineName
-from harness.engines.contract import Built, Job, Outcome, Place, Say
+from harness.engines.contract import Built, ImageGone, Job, Outcome, Place, Say
 from harness.errors import EnvironmentProblem
 from harness.results import Status
 from harness.runner.interrupt import Interrupted, Interrupts
@@ -238,20 +239,25 @@ def test_a_damaged_record_is_measured_again(work: Path) -> None:
         (end(), Status.CRASHED, "exit code 137 (SIGKILL, killed): it printed nothing"),
         (end(exit_code=0), Status.CRASHED, "exit code 0"),
         (end(exit_code=170), Status.CRASHED, "exit code 170: it printed nothing"),
+        (end(exceeded="it wrote too much"), Status.CRASHED, "measure: it wrote too much"),
+        (say("crashed", "OSError: [Errno 27] File too large: 'x'"), Status.CRASHED, "256 GiB (MATRIX_OUTPUT_BYTES is"),
+        (end(exit_code=153), Status.CRASHED, "256 GiB (MATRIX_OUTPUT_BYTES is the bound)"),
+        (say("crashed", "OSError: [Errno 28] No space left on device"), Status.CRASHED, "1 GiB (MATRIX_TMP_BYTES is"),
         (say("oom-gpu", "CUDA out of memory"), Status.OOM_GPU, "measure: CUDA out of memory"),
         (say("crashed", "ValueError: no"), Status.CRASHED, "measure: ValueError: no"),
     ],
 )
 def test_how_a_step_ended_is_told_by_its_status(work: Path, behaviour: Behaviour, status: Status, reason: str) -> None:
-    failure = execute(work, InProcess({"measure-a-1": behaviour})).failures["measure-a-1"]
+    engine = InProcess({"measure-a-1": behaviour}, isolation="container")
+    failure = execute(work, engine).failures["measure-a-1"]
     assert failure.status == status
     assert reason in failure.reason
 
 
 def test_a_failure_is_on_disk_with_its_reason(work: Path) -> None:
-    entry = execute(work, InProcess({"measure-a-1": end(timed_out=True)})).store.failure("measure-a-1")
-    assert entry is not None
-    assert (entry.status, entry.reason) == ("timeout", "measure was ended after 60 s")
+    execute(work, InProcess({"measure-a-1": end(timed_out=True)}))
+    (kept,) = work.glob("failed/*/measure-a-1/status.json")
+    assert json.loads(kept.read_text()) == {"status": "timeout", "reason": "measure was ended after 60 s"}
 
 
 # --- several places ---------------------------------------------------------------------------------------------------------
@@ -325,6 +331,19 @@ def raising(error: Exception) -> Behaviour:
         raise error
 
     return behave
+
+
+def test_an_image_that_is_removed_while_the_run_uses_it_is_built_again(work: Path) -> None:
+    def behave(job: Job) -> Outcome:
+        if engine.ran.count(job.key) == 1:
+            (job.left / "half").touch()
+            raise ImageGone("runtimes/null was removed", "run it again")
+        assert not list(job.left.iterdir())
+        return succeed(job)
+
+    engine = InProcess({"measure-c-1": behave})
+    assert execute(work, engine).failures == {}
+    assert engine.ran.count("measure-c-1") == 2
 
 
 @pytest.mark.parametrize("error", [ValueError("unheard of"), OSError(errno.EACCES, "denied"), RecursionError("deep")])

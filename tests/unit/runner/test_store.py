@@ -1,5 +1,6 @@
 """The store shows whole steps only, trusts nothing that it finds, and has one writer."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -85,23 +86,22 @@ def test_a_step_whose_receipt_is_cut_short_has_to_be_made_again(store: Store) ->
 def test_a_failure_is_kept_apart_with_its_reason_and_log(store: Store) -> None:
     step = store.begin(KEY, {"kind": "measure"})
     (step / "log.txt").write_text("one\ntwo\n")
-    store.reject(KEY, step, "crashed", "why", receipt())
-    failure = store.failure(KEY)
+    kept = store.reject(KEY, step, "crashed", "why", receipt())
     assert store.find(KEY) is None
-    assert failure is not None
-    assert (failure.reason, failure.log_tail(1)) == ("why", "two")
+    assert json.loads((kept / "status.json").read_text()) == {"status": "crashed", "reason": "why"}
+    assert (kept / "log.txt").read_text() == "one\ntwo\n"
 
 
 def test_the_output_of_a_failure_is_not_kept(store: Store) -> None:
     step = store.begin(KEY, {"kind": "measure"})
     (step / "out" / "huge.bin").write_bytes(b"x")
-    assert not (store.reject(KEY, step, "crashed", "why", receipt()).path / "out").exists()
+    assert not (store.reject(KEY, step, "crashed", "why", receipt()) / "out").exists()
 
 
 def test_a_success_takes_the_place_of_an_earlier_failure(store: Store) -> None:
-    store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt())
+    failed = store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt())
     publish(store)
-    assert store.failure(KEY) is None
+    assert not failed.exists()
 
 
 def test_outputs_can_be_read_by_every_user(store: Store) -> None:
@@ -148,7 +148,7 @@ def test_a_refused_lock_leaves_the_steps_of_its_holder_alone(store: Store) -> No
 def test_old_entries_are_listed_with_their_size(store: Store) -> None:
     path = publish(store)
     os.utime(path, (0, 0))
-    assert list(store.old_entries(3600)) == [(path, size_of(path))]
+    assert list(store.old_entries(3600)) == [(path, size_of(path.parent))]
 
 
 def test_what_was_used_lately_is_not_old(store: Store) -> None:
@@ -163,16 +163,21 @@ def test_a_step_that_is_not_there_was_not_used(store: Store) -> None:
 
 
 def test_failures_grow_old_as_well(store: Store) -> None:
-    failed = store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt()).path
+    failed = store.reject(KEY, store.begin(KEY, {}), "crashed", "why", receipt())
     os.utime(failed, (0, 0))
     assert [path for path, _ in store.old_entries(3600)] == [failed]
 
 
-def test_the_size_is_that_of_all_files_below(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "a").write_bytes(bytes(1000))
-    (tmp_path / "b").write_bytes(bytes(24))
-    assert size_of(tmp_path) == 1024
+def test_the_size_is_what_du_tells(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "deep" / "empty").mkdir(parents=True)
+    (folder / "deep" / "a").write_bytes(bytes(1000))
+    (folder / "deep" / "again").hardlink_to(folder / "deep" / "a")
+    (folder / "link").symlink_to(folder / "deep" / "a")
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(10**9)
+    told = subprocess.run(["du", "-s", "--block-size=1", folder], capture_output=True, text=True, check=True).stdout
+    assert size_of(folder) == int(told.split()[0])
 
 
 def test_a_tree_with_a_renamed_file_hashes_differently(tmp_path: Path) -> None:

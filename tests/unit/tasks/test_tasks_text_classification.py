@@ -14,6 +14,7 @@ from sklearn import metrics
 
 from harness.contracts import prepared
 from harness.contracts.task import Row
+from harness.tasks._classes import accuracy, macro_f1, matthews
 from harness.tasks.text_classification import prepare, score
 from tests.unit.tasks.conftest import write_labels
 
@@ -205,3 +206,10 @@ def test_the_metrics_are_those_of_scikit_learn(model: Path, out: Path) -> None:
     for measured in found.metrics.values():
         assert measured.interval is not None
         assert measured.interval[0] < measured.value < measured.interval[1]
+
+
+def test_the_number_of_a_class_is_no_amount_of_memory() -> None:
+    few, far = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([[0.0, 1e15], [1e15, 1e15]])
+    times = np.ones((3, 2))
+    for metric in (macro_f1, matthews, accuracy):
+        assert metric(times, far).tolist() == metric(times, few).tolist()

@@ -1,7 +1,8 @@
-"""Strings from outside (names, reasons, logs) made safe to show: nothing hides or reorders its neighbours."""
+"""Strings from outside (names, reasons, logs) made safe to show: nothing hides or moves what stands near it."""
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from datetime import UTC, datetime
@@ -13,10 +14,29 @@ _KEPT = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}
 
 
 def visible(text: str) -> str:
-    """``text`` with every control and direction mark written out, such as ``\\u202e``."""
+    """``text`` with every control and direction mark written out, such as ``\\u202e``; line breaks and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(f"\\u{ord(c):04x}" if _hides(c) else c for c in text)
+    return "".join(_written(c) if _hides(c) else c for c in text)
+
+
+def visible_json(text: str) -> str:
+    """The same for JSON: it holds the same values, and what hides stands in it as an escape."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(json.dumps(c)[1:-1] if _hides(c) and c != "\x7f" else c for c in text).replace("\x7f", "\\u007f")
+
+
+def without_controls(text: str) -> str:
+    """``text`` for data: what moves a cursor is written out, but for line breaks and tabs; all else stays as it is."""
+    if text.isprintable():
+        return text
+    return "".join(_written(c) if unicodedata.category(c) == "Cc" and c not in _KEPT else c for c in text)
+
+
+def _written(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _hides(character: str) -> bool:
