@@ -22,7 +22,12 @@ def test_ctrl_c_is_answered_in_a_line(words: list[str], tmp_path: Path) -> None:
     """Both wait for a package index that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as index:
         address = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
-        environment = {**os.environ, "PIP_INDEX_URL": address, "PIP_CONFIG_FILE": os.devnull, "PYTHONPATH": str(Path.cwd())}
+        environment = {
+            **os.environ,
+            "PIP_INDEX_URL": address,
+            "PIP_CONFIG_FILE": os.devnull,
+            "PYTHONPATH": str(Path.cwd()),
+        }
         environment |= {"UV_DEFAULT_INDEX": address, "UV_INDEX_URL": address, "PIP_EXTRA_INDEX_URL": ""}
         work = ["--work", str(tmp_path / "work")] if words[0] == "images" else []
         process = subprocess.Popen(

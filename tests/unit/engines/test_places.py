@@ -38,7 +38,7 @@ def test_a_colon_in_the_path_of_the_work_folder_is_told(name: str, tmp_path: Pat
 
 
 def test_the_docker_engine_mounts_what_has_a_colon_or_a_comma(tmp_path: Path) -> None:
-    for name in ("a:b", "a,b"):
+    for name in ("a:b", "a,b", 'a"b', "a b"):
         mounted = Mounted("/code", str(tmp_path / name))
         assert mounted.of_sdk()["Source"] == str(tmp_path / name)
         ((parsed,),) = [list(csv.reader([mounted.option]))]
