@@ -56,7 +56,7 @@ def with_columns(rows: Iterable[Placed], columns: Sequence[Column]) -> Iterator[
     for place, row in rows:
         for column in columns:
             if not column.optional and column.name not in row:
-                found = f"it has {_some(map(str, row))}" if row else "it is empty"
+                found = f"it has {_some(map(_plain, row))}" if row else "it is empty"
                 raise ConversionError(f"{place}: no field {column.name!r} ({column.holds}); {found}")
         yield place, row
 
@@ -85,3 +85,9 @@ def own_file(folder: Path, split: str) -> Path:
     wanted = " or ".join(f"{split}.{name}" for name in known)
     needs = f"needs exactly one {wanted}" if known else f"has no {split} file of a format that can be read"
     raise ConversionError(f"the data set {needs}; it holds {there}")
+
+
+def _plain(name: object) -> str:
+    """A name as it is, or in quotes where it would break the line."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)

@@ -150,14 +150,6 @@ def find(data: bytes, folder: Path) -> None:
         lock.release()
 
 
-def fail(data: bytes, folder: Path) -> None:
-    """A spoiled status of a failed step is no failure to anybody."""
-    path = folder / "failed" / "aa" / ("aa" * 32)
-    path.mkdir(parents=True)
-    (path / "status.json").write_bytes(data)
-    Store(folder).failure("aa" * 32)
-
-
 def _run_of(name: str, key: str, file: str, values_: tuple[object, ...]) -> Target:
     good = tuple(map(_encoded, values_))
     return replace(_of(name, good, partial(run_with, key, file), 0.1), refusals=())
@@ -174,7 +166,6 @@ TARGETS = (
     _of("step.json", (_encoded(DESCRIPTION),), partial(read_as, StepDescription), 0.5),
     _of("receipt", tuple(map(_encoded, RECEIPTS)), partial(read_as, Receipt), 0.5),
     replace(_of("store", tuple(map(_encoded, RECEIPTS)), find, 0.3), refusals=()),
-    replace(_of("failed step", (b'{"status": "crashed", "reason": "it broke"}',), fail, 0.3), refusals=()),
     _run_of("run: measure", "measure-b-0", "out/record.json", ROUNDS),
     _run_of("run: evaluate", "evaluate-b", "out/record.json", (*SCORES, REFUSAL)),
     _run_of("run: compress", "artifact-b", "out/manifest.json", (MANIFEST,)),
