@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import datasets
+from harness import datasets, tasks
 from harness.catalog.closure import closure
 from harness.contracts.artifact import ConversionError
 from harness.contracts.task import Column
