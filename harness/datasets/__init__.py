@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 from harness.contracts.artifact import ConversionError
 from harness.contracts.loading import load
 from harness.contracts.task import Column
+from harness.datasets._text import listed
 
 Placed: TypeAlias = tuple[str, Mapping[str, Any]]  # where a row stands, and the row
 
@@ -56,16 +57,9 @@ def with_columns(rows: Iterable[Placed], columns: Sequence[Column]) -> Iterator[
     for place, row in rows:
         for column in columns:
             if not column.optional and column.name not in row:
-                found = f"it has {_some(map(str, row))}" if row else "it is empty"
+                found = f"it has {listed(map(str, row))}" if row else "it is empty"
                 raise ConversionError(f"{place}: no field {column.name!r} ({column.holds}); {found}")
         yield place, row
-
-
-def _some(names: Iterable[str]) -> str:
-    """Names for a message: ten at most, each cut short."""
-    listed = list(names)
-    more = f" and {len(listed) - 10:,} more" if len(listed) > 10 else ""
-    return ", ".join(name[:60] for name in listed[:10]) + more
 
 
 def own_file(folder: Path, split: str) -> Path:
@@ -81,7 +75,7 @@ def own_file(folder: Path, split: str) -> Path:
         return named[0]
     if split == "evaluate" and len(files) == 1 and files[0].stem != "train":
         return files[0]
-    there = _some(sorted(file.name for file in folder.iterdir())) or "nothing"
+    there = listed(sorted(file.name for file in folder.iterdir())) or "nothing"
     wanted = " or ".join(f"{split}.{name}" for name in known)
     needs = f"needs exactly one {wanted}" if known else f"has no {split} file of a format that can be read"
     raise ConversionError(f"the data set {needs}; it holds {there}")

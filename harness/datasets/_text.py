@@ -31,6 +31,13 @@ def text_of(file: Path) -> str:
     return text
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, which stays one line: ten at most, each cut short."""
+    found = list(names)
+    more = f" and {len(found) - 10:,} more" if len(found) > 10 else ""
+    return ", ".join((name if name.isprintable() else repr(name))[:60] for name in found[:10]) + more
+
+
 def lines_of(file: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file in UTF-8 with their numbers from 1, ends included. Raises ConversionError with the place."""
     with file.open("rb") as stream:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contracts.artifact import ConversionError
+from harness.datasets._text import listed
 
 MOST_BYTES = 2**32  # of an array when unpacked
 #: What zipfile and NumPy raise of a file that is broken; a header is Python's syntax, and its errors are those of Python.
@@ -27,8 +28,8 @@ def read(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with ZipFile(file) as archive:
             there = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
             if not {"images", "labels"} <= there:
-                found = ", ".join(sorted(there)[:10])[:200]
-                raise ConversionError(f"{file.name}: expected the arrays images and labels, found {found or 'none'}")
+                found = listed(sorted(there)) or "none"
+                raise ConversionError(f"{file.name}: expected the arrays images and labels, found {found}")
             images, labels = (_array(archive, name) for name in ("images", "labels"))
     except _BROKEN as error:
         raise ConversionError(

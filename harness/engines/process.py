@@ -38,6 +38,7 @@ from harness.engines.job import (
 from harness.engines.orphans import Orphans, Watched, supervised
 from harness.engines.transfer import SharedDisk
 from harness.engines.watch import Watch
+from harness.errors import EnvironmentProblem
 from harness.provision.code import CodeRoom, compile_by
 
 #: What a step may see of this process's environment; the rest would make it differ from machine to machine.
@@ -57,6 +58,11 @@ class ProcessEngine(ABC):
 
     def __init__(self, work: Path, machine_name: str | None = None) -> None:
         self.work = work.resolve()
+        if os.pathsep in str(self.work):  # code is found by way of PYTHONPATH
+            raise EnvironmentProblem(
+                f"{self.work}: the path of the work folder holds a colon, which a search path of Python cannot hold",
+                "name another folder with --work, or use --engine docker",
+            )
         self.machine_name = machine_name
         self._running: set[Running] = set()
         self._code = CodeRoom(self.work / "code")

@@ -6,6 +6,8 @@ that whoever draws the results need not know any task.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from harness.results.cell import Cell, Count, Number, Record, Round
@@ -103,7 +105,7 @@ class Results(Record):
     schema_version: str = SCHEMA_VERSION
     title: str
     created_at: str
-    language: str = "en"
+    language: Literal["en", "ru"] = "en"
     baseline: dict[str, str] = Field(description="the row that ratios are taken against: `method` and `runtime`")
     machines: dict[str, RunMachine] = Field(
         description="by id: those that cells were measured on, and the collecting one"

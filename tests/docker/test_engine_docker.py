@@ -198,6 +198,19 @@ def test_the_printed_command_repeats_the_step(engine: DockerEngine, null: Built,
     assert first == second
 
 
+@pytest.mark.parametrize("name", ["a:b", "a,b", "a b"])
+def test_a_step_runs_wherever_the_work_folder_lies(
+    name: str, engine: DockerEngine, null: Built, tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    there = DockerEngine(folder / "work", engine.host, engine.version)
+    job = prepare(there, folder, null, "print('here')")
+    assert there.run(job, lambda _: None).exit_code == 0
+    assert job.log.read_text() == "here\n"
+    subprocess.run(there.command(job), shell=True, check=True)
+
+
 def test_what_a_step_prints_is_kept_and_handed_on(run: Run, tmp_path: Path) -> None:
     lines: list[str] = []
     outcome = run("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)", lines=lines)

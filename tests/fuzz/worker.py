@@ -118,8 +118,8 @@ def fuzz(target: Target, inputs: int, number: int, feed: Callable[[bytes], None]
 class _Worker:
     """Feeds and tells. What was told is subtracted by nobody: each line holds all since the beginning."""
 
-    def __init__(self, target: Target, scratch: Path) -> None:
-        self.target, self.scratch, self.tally = target, scratch, Tally()
+    def __init__(self, target: Target, scratch: Path, inputs: int) -> None:
+        self.target, self.scratch, self.inputs, self.tally = target, scratch, inputs, Tally()
         self._begun_mb = _peak_mb()
 
     def feed(self, data: bytes) -> None:
@@ -129,7 +129,7 @@ class _Worker:
             try_one(self.target, data, self.scratch, self.tally)
         finally:
             faulthandler.cancel_dump_traceback_later()
-        if self.tally.inputs % 100 == 0:
+        if self.tally.inputs % 100 == 0 or self.tally.inputs >= self.inputs:  # atheris ends the process at once
             self.tell()
 
     def tell(self) -> None:
@@ -181,7 +181,7 @@ def main() -> None:
             found = targets()
     else:
         found = targets()
-    worker = _Worker(found[chosen.target], chosen.scratch)
+    worker = _Worker(found[chosen.target], chosen.scratch, chosen.inputs)
     for good in worker.target.seeds:  # what is read for the first time is imported and cached before memory is limited
         worker.target.read(good, Path(tempfile.mkdtemp(dir=chosen.scratch)))
     _limit_memory()

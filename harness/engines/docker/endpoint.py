@@ -89,7 +89,9 @@ def _asked(host: str, question: str, field: str, timeout_s: float) -> dict[str, 
     except TimeoutError as error:
         raise NoEngine(f"the Docker Engine at {path} did not answer within {timeout_s:g} s") from error
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise NoEngine(f"no Docker Engine answers at {path}", "start it: sudo systemctl start docker") from error
+        raise NoEngine(
+            f"no Docker Engine answers at {path or host}", "start it: sudo systemctl start docker"
+        ) from error
     finally:
         connection.close()
 
@@ -99,8 +101,9 @@ def _probe_remote(host: str) -> str:
 
     if host.startswith("ssh://"):
         _require_paramiko(host)
+    connected = client(host, int(PING_TIMEOUT_S))
     try:
-        return str(client(host, int(PING_TIMEOUT_S)).version()["Version"])
+        return str(connected.version()["Version"])
     except (DockerException, OSError) as error:
         raise NoEngine(f"no Docker Engine answers at {host}", "is DOCKER_HOST right?") from error
 
@@ -116,10 +119,15 @@ def _require_paramiko(host: str) -> None:
 
 
 def client(host: str, timeout: int = API_TIMEOUT_S) -> DockerClient:
-    """TLS is set by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command."""
+    """TLS is set by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as for the docker command. Raises NoEngine where they are wrong."""
     import docker
+    from docker.errors import DockerException
 
-    return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})
+    try:
+        return docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host})
+    except (DockerException, OSError, ValueError) as error:  # ValueError: no address at all
+        problem = f"no Docker Engine can be reached at {host}: {' '.join(str(error).split())[:200]}"
+        raise NoEngine(problem, "are DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH right?") from error
 
 
 @contextmanager

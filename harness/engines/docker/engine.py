@@ -143,10 +143,11 @@ class DockerEngine:
         return shlex.join([*start, job.built.reference, *_entry(job)[1:], *self._arguments(job)])
 
     def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
-        """``docker run`` of the image on ``./artifact``; its path is absolute, for older clients take no other."""
+        """``docker run`` of the image on ``./artifact``, wherever that lies: the path may hold a colon or a comma."""
         options = ["/artifact", *hand_options(limits, runtime, device)]
         start = shlex.join(self._docker_run(limits, device))
-        return f'{start} --volume "$PWD/artifact:/artifact:ro" {shlex.join([hand_reference(built.image), *options])}'
+        mount = r'"type=bind,\"source=$PWD/artifact\",target=/artifact,readonly"'
+        return f"{start} --mount {mount} {shlex.join([hand_reference(built.image), *options])}"
 
     def _docker_run(self, limits: Limits, device: str, bounds: Bounds = BY_HAND) -> list[str]:
         memory = str(limits.memory_bytes)
@@ -226,7 +227,7 @@ class DockerEngine:
             image,
             ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", CODE],
             entrypoint=["python"],
-            volumes={str(folder): {"bind": CODE, "mode": "rw"}},
+            mounts=[Mounted(CODE, str(folder), read_only=False).of_sdk()],
             user=f"{os.getuid()}:{os.getgid()}",
             network_mode="none",
             remove=True,

@@ -20,9 +20,11 @@ class Mounted:
 
     @property
     def option(self) -> str:
-        """What ``docker run --mount`` takes: comma-separated values, a path with a comma in quotes."""
+        """What ``docker run --mount`` takes: comma-separated values, a path with a comma or a quote in quotes."""
         source = f"source={self.source}"
-        parts = [f"type={self.kind}", f'"{source}"' if "," in source else source, f"target={self.target}"]
+        if "," in source or '"' in source:
+            source = '"' + source.replace('"', '""') + '"'
+        parts = [f"type={self.kind}", source, f"target={self.target}"]
         return ",".join(parts + (["readonly"] if self.read_only else []))
 
     def of_sdk(self) -> Mount:

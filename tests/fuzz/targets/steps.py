@@ -152,7 +152,7 @@ def find(data: bytes, folder: Path) -> None:
 
 def _run_of(name: str, key: str, file: str, values_: tuple[object, ...]) -> Target:
     good = tuple(map(_encoded, values_))
-    return replace(_of(name, good, partial(run_with, key, file), 0.3), refusals=())
+    return replace(_of(name, good, partial(run_with, key, file), 0.1), refusals=())
 
 
 RECEIPTS = (

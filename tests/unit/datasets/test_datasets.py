@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import datasets
+from harness import datasets, tasks
 from harness.catalog.closure import closure
 from harness.contracts.artifact import ConversionError
 from harness.contracts.task import Column
@@ -298,3 +298,10 @@ def test_a_reader_needs_no_other_reader() -> None:
     for name in datasets.formats():
         found = {Path(place).stem for place in closure([datasets.reader_of(name)]).files if "datasets" in place}
         assert found <= {"__init__", name, "_text"}
+
+
+def test_a_column_whose_name_breaks_the_line_is_told_in_one(tmp_path: Path) -> None:
+    (tmp_path / "evaluate.csv").write_text('text,"a\nb\x1b[2J"\ngood,1\n')
+    with pytest.raises(ConversionError) as caught:
+        list(datasets.with_columns(datasets.read(tmp_path / "evaluate.csv"), tasks.card("text-classification").columns))
+    assert str(caught.value).isprintable()

@@ -204,3 +204,15 @@ def test_no_source_is_a_traceback(source: str, key: str, tmp_path: Path) -> None
     model = f'models: [{{name: a, task: image-classification, source: "{given_["source"]}", dataset: "{given_["dataset"]}"}}]'
     with contextlib.suppress(HarnessError):
         read_to_the_plan(f"{model}\nmethods: [original]\nruntimes: [pytorch]\n".encode(), tmp_path)
+
+
+def test_a_huge_file_or_a_folder_in_place_of_the_file_is_told_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "huge").open("wb") as huge:
+        huge.write(b"a: b\n#")
+        huge.truncate(2**40)  # sparse: nobody reads a terabyte of zeros
+    for name, problem in (("huge", "larger than|special characters|not allowed|control"), (".", "a folder")):
+        with pytest.raises(UsageError, match=problem):
+            load.load(tmp_path / name, CATALOG)
+    (tmp_path / "long").write_text("# " + "x" * 2_000_000)
+    with pytest.raises(UsageError, match="larger than 1,000,000 characters"):
+        load.load(tmp_path / "long", CATALOG)

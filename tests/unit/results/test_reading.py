@@ -153,3 +153,9 @@ def test_what_does_not_exist_is_none_and_a_folder_is_told(tmp_path: Path) -> Non
         read(tmp_path)
     done = CliRunner().invoke(main, ["report", "--out", str(tmp_path)])
     assert "does not exist" in done.output
+
+
+@pytest.mark.parametrize("language", ["xx", "", "../en", "EN"])
+def test_a_language_that_the_report_does_not_speak_is_told(language: str) -> None:
+    with pytest.raises(UsageError, match="language: Input should be 'en' or 'ru'"):
+        parse(broken({"language": language}).encode())
