@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 IMAGE = 'summary: a test\npackages: [numpy==2.4.6, psutil==7.2.2]\nsmoke: "import numpy, psutil"\ndisk_mb: 110\nbuild_s: 10\n'
 MATRIX = """
 models: [{name: toy, source: "path:./model", task: toy-images, dataset: "path:./images.npz"}]
