@@ -131,8 +131,9 @@ def passes(session: nox.Session, toolchain: str) -> None:
 
 @nox.session
 def acceptance(session: nox.Session) -> None:
-    """Run the default matrix from nothing with every engine, every mode of every runtime, then all ``passes``: over an hour."""
+    """Run the default matrix from nothing with every engine, every mode of every runtime, then ``passes`` and ``faults``."""
     session.notify("passes")
+    session.notify("faults")
     install(session, "test")
     session.run("pytest", "-s", "tests/acceptance", *session.posargs, **WAIT)
 
@@ -142,6 +143,13 @@ def fuzz(session: nox.Session) -> None:
     """Feed spoiled files to all that reads files: 100,000 inputs, or -- --inputs 5000; -- TARGET for one: see tests/fuzz/."""
     install(session, "test", "fuzz")
     session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Strike small runs with kills, full disks, clocks that are set, a Docker Engine that goes: see tests/faults; as root."""
+    install(session, "test")
+    session.run("pytest", "tests/faults", *session.posargs)
 
 
 @nox.session

@@ -47,7 +47,7 @@ def ext4(tmp_path: Path) -> Iterator[Disk]:
 def test_the_disk_of_the_store_is_full(
     lay: Lay, tally: TallyOf, engine: str, tmp_path: Path, kind: str, left: int
 ) -> None:
-    with disk(tmp_path, "ext4", 400) as small:
+    with disk(tmp_path, "ext4", 700) as small:
         project, line = (
             lay(work=small.mounted / "work"),
             tally(f"the disk of the store is full in a step: {kind}", engine),
@@ -79,10 +79,10 @@ def test_a_step_fills_its_disk(lay: Lay, tally: TallyOf, engine: str, tmp_path: 
     """It is ended before the disk is full, and its row says so; the other row is measured."""
     fault = "import os, tempfile, time\nroot = '/step/tmp' if os.path.exists('/step/tmp') else tempfile.gettempdir()\n"
     fault += "for n in range(10**6): open(f'{root}/f{n}', 'wb').write(bytes(2**19)); time.sleep(0.004)"
-    with disk(tmp_path, "ext4", 400) as made:
+    with disk(tmp_path, "ext4", 700) as made:
         project = lay(work=made.mounted / "work", fault=fault)
         line = tally("a step fills the disk of the store", engine)
-        settings = {"MATRIX_FREE_BYTES": str(200 * 2**20)}
+        settings = {"MATRIX_FREE_BYTES": str(300 * 2**20)}
         done = project.run("run", "--progress", "plain", **settings)
         assert done.returncode == 1, done.stderr
         reasons = {cell["workload"]["batch"]: cell["reason"] for cell in project.cells()}
@@ -95,7 +95,7 @@ def test_a_step_fills_its_disk(lay: Lay, tally: TallyOf, engine: str, tmp_path: 
 
 @pytest.mark.parametrize("kind", ["prepare", "measure"])
 def test_the_store_becomes_read_only(lay: Lay, tally: TallyOf, engine: str, tmp_path: Path, kind: str) -> None:
-    with disk(tmp_path, "ext4", 400) as made:
+    with disk(tmp_path, "ext4", 700) as made:
         project, line = lay(work=made.mounted / "work"), tally(f"the store becomes read-only in a step: {kind}", engine)
         running = project.start()
         running.wait_for("step", kind=kind)
@@ -125,7 +125,7 @@ def test_the_work_folder_is_read_only(lay: Lay, tally: TallyOf, engine: str, ext
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_finished_store_is_read_only(lay: Lay, tally: TallyOf, engine: str, tmp_path: Path, command: str) -> None:
-    with disk(tmp_path, "ext4", 400) as made:
+    with disk(tmp_path, "ext4", 700) as made:
         project, line = lay(work=made.mounted / "work"), tally(f"a finished store is read-only: {command}", engine)
         assert project.run().returncode == 0
         before = project.measured()
@@ -141,7 +141,7 @@ def test_a_finished_store_is_read_only(lay: Lay, tally: TallyOf, engine: str, tm
 
 def test_the_device_of_the_store_fails(lay: Lay, tally: TallyOf, engine: str, tmp_path: Path) -> None:
     """Nothing can be promised of what was on it: the run ends in one line, and a run with another store finishes."""
-    with disk(tmp_path, "ext4", 400) as made:
+    with disk(tmp_path, "ext4", 700) as made:
         project, line = lay(work=made.mounted / "work"), tally("the device of the store fails", engine)
         running = project.start()
         running.wait_for("step", kind="measure")
