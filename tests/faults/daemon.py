@@ -29,7 +29,16 @@ class Daemon:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        words = ["dockerd", "--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"]
+        # In a network of its own: without a bridge it would remove the one of the machine's engine.
+        words = [
+            "unshare",
+            "--net",
+            "dockerd",
+            "--data-root",
+            f"{self.folder}/data",
+            "--exec-root",
+            f"{self.folder}/exec",
+        ]
         words += ["--pidfile", f"{self.folder}/pid", "--host", self.host, "--bridge", "none", "--iptables=false"]
         with (self.folder / "log").open("ab") as log:
             self.process = psutil.Popen(words, stdout=log, stderr=log, start_new_session=True)

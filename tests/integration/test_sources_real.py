@@ -60,8 +60,8 @@ def test_a_pinned_commit_needs_no_warning_and_is_transferred_once(hub: TinyHub, 
 
 
 def test_a_repository_of_pickles_is_refused_before_anything_is_transferred(hub: TinyHub, tmp_path: Path) -> None:
-    hub.repositories["org/pickled"] = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-    with pytest.raises(SourceError, match=r"pytorch_model\.bin can run code"):
+    hub.repositories["org/pickled"] = {"config.json": b"{}", "weights.pt": b"pickle"}
+    with pytest.raises(SourceError, match=r"weights\.pt can run code"):
         take("hf:org/pickled", tmp_path / "out")
     assert hub.downloads == []
     assert take("hf:org/pickled", tmp_path / "trusted", trust=True)["files"] == 2

@@ -288,7 +288,7 @@ def grow(left: Path, path: list[bytes], thing: str, mode: int, secret: Path) -> 
     """Add a thing to a tree, as far as there is a place for it."""
     target = left.joinpath(*map(os.fsdecode, path))
     links = {"link": secret, "link up": Path("../../.."), "loop": target}
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # links that lead in a circle
         if not target.parent.resolve().is_relative_to(left.resolve()):  # through a link that was made before
             return
         target.parent.mkdir(parents=True, exist_ok=True)
