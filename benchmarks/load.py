@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from harness import tasks
 from harness.catalog import Catalog, load_catalog
 from harness.commands import run as running
 from harness.commands.clean import clean
-from harness.contracts import prepared
+from harness.contracts import prepared, values
+from harness.contracts.artifact import MANIFEST, Manifest
+from harness.contracts.files import write_json
 from harness.engines.registry import choose
 from harness.errors import EnvironmentProblem
 from harness.matrix.plan import Step
@@ -139,19 +144,37 @@ def lean(catalog: Catalog) -> Catalog:
 
 
 def lay_out_data(engine: str, file: Path) -> None:
-    """Put the prepared data of all cells into the store: thousands of steps that import PyTorch would take an hour."""
+    """Put the models and the prepared data of all cells into the store: thousands of steps that import PyTorch would take an hour."""
     chosen, _ = choose(engine, file.parent / "work")
     workspace = null_cells.opened(file, chosen, lean(load_catalog()))
     with workspace.store.lock():
-        for step in (step for step in workspace.plan.steps.values() if step.kind == "prepare"):
-            folder, workload = workspace.store.begin(step.key, {}), step.spec["workload"]
-            if workload:
-                size = workload["image_size"]
-                arrays = {"pixel_values": np.zeros((prepared.BATCHES, workload["batch"], 1, size, size), np.float32)}
+        for step in workspace.plan.steps.values():
+            if step.kind not in ("normalize", "prepare"):
+                continue
+            folder = workspace.store.begin(step.key, {})
+            if step.kind == "normalize":
+                fetched = workspace.plan.steps[step.inputs["artifact"]]
+                write_model(file.parent / fetched.spec["source"].removeprefix("path:"), folder / "out")
             else:
-                arrays = {"pixel_values": np.zeros((20, 1, 8, 8), np.float32), "labels": np.arange(20) % 10}
-            prepared.save(folder / "out", {}, arrays)
+                write_data(step.spec["workload"], folder / "out")
             workspace.store.publish(step.key, folder, Receipt(step.key, step.kind, step.title, 0.0))
+
+
+def write_model(source: Path, out: Path) -> None:
+    """The model as it is: it is none that transformers could load."""
+    shutil.copytree(source, out, dirs_exist_ok=True)
+    manifest = Manifest("hf", "fp32", **tasks.card("image-classification").facts, weights=["model.safetensors"])
+    write_json(out / MANIFEST, values.dump(manifest))
+
+
+def write_data(workload: Mapping[str, int] | None, out: Path) -> None:
+    """Images of nothing, in the shape of a workload or to be scored."""
+    if workload:
+        size = workload["image_size"]
+        arrays = {"pixel_values": np.zeros((prepared.BATCHES, workload["batch"], 1, size, size), np.float32)}
+    else:
+        arrays = {"pixel_values": np.zeros((20, 1, 8, 8), np.float32), "labels": np.arange(20) % 10}
+    prepared.save(out, {}, arrays)
 
 
 def freed(work: Path) -> float:
