@@ -144,7 +144,7 @@ def lean(catalog: Catalog) -> Catalog:
 
 
 def lay_out_data(engine: str, file: Path) -> None:
-    """Put the models and the prepared data of all cells into the store: thousands of steps that import PyTorch would take an hour."""
+    """Put models and prepared data of all cells into the store: thousands of steps that import PyTorch would take an hour."""
     chosen, _ = choose(engine, file.parent / "work")
     workspace = null_cells.opened(file, chosen, lean(load_catalog()))
     with workspace.store.lock():
