@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ from harness.cli import main
 main()
 """
 MATRIX = """
-models: [{name: toy, source: "path:./model", task: toy-images, dataset: "path:./images.npz"}]
+models: [{name: toy, source: "zoo:toy-number", task: toy-images, dataset: "path:./images.npz"}]
 methods: [original]
 runtimes: ["null"]
 workloads: {toy-images: [{batch: 1, image_size: 8}, {batch: 2, image_size: 8}, {batch: 4, image_size: 8}]}
@@ -40,14 +39,9 @@ def harness(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A matrix with a model of one number, and sixty-four images."""
+    """A matrix with a model of one number that the plug-in trains, and sixty-four images of the user's."""
     folder = tmp_path_factory.mktemp("toy")
     (folder / "matrix.yaml").write_text(MATRIX)
-    (folder / "model").mkdir()
-    config = {"id2label": {"0": "a", "1": "b"}, "image_size": 8, "num_channels": 1, "model_type": "resnet"}
-    (folder / "model" / "config.json").write_text(json.dumps(config))
-    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (folder / "model" / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0\x80?")
     images = np.random.default_rng(0).integers(0, 255, (64, 8, 8)).astype(np.uint8)
     np.savez(folder / "images.npz", images=images, labels=np.arange(64) % 2)
     return folder
