@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from harness import __version__
 from harness.cli import main
+from harness.commands import doctor
 from harness.results import json_schema
 
 ROOT = Path(__file__).parents[3]
@@ -215,3 +217,34 @@ def test_images_and_the_machine_s_name_can_come_from_the_environment() -> None:
         assert "MATRIX_IMAGES" in told
     result = CliRunner(env={"MATRIX_IMAGES": str(ROOT / "docs")}).invoke(main, ["doctor", "--engine", "host"])
     assert f"{ROOT / 'docs'} holds no images" in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; what is done is kept: run the same command again to go on"),
+        (OSError(errno.ENOSPC, "full", "/some/file"), 3, "error: the disk of /some/file: no space left"),
+        (OSError(errno.EDQUOT, "full", "/some/file"), 3, "error: the disk of /some/file: the quota is used up"),
+        (OSError(errno.EROFS, "no"), 3, "it is mounted read-only"),
+        (OSError(errno.EIO, "no"), 3, "input/output error"),
+    ],
+)
+def test_what_comes_from_outside_is_one_line_whatever_the_command_does(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+) -> None:
+    def strike(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(doctor, "examine", strike)
+    result = harness("doctor")
+    assert result.exit_code == code
+    assert told in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_error_that_is_not_of_the_disk_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strike(*_: object, **__: object) -> None:
+        raise OSError(errno.ESRCH, "no")
+
+    monkeypatch.setattr(doctor, "examine", strike)
+    assert isinstance(harness("doctor").exception, OSError)

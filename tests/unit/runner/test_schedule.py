@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.runner import schedule
+from harness.runner.interrupt import Killed
 from harness.runner.schedule import Task, side_by_side
 
 LANES = {"build": 1, "step": 2}
@@ -95,3 +97,20 @@ def test_nothing_begins_once_the_check_refuses() -> None:
     with pytest.raises(InterruptedError):
         side_by_side([task("a", lambda: done.append("a")), task("b", lambda: done.append("b"), "a")], LANES, refuse)
     assert done == ["a"]
+
+
+def test_what_cannot_be_ended_is_not_waited_for_after_the_second_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "GRACE_S", 0.01)
+    begun, over = threading.Event(), threading.Event()
+
+    def download() -> None:
+        begun.set()
+        over.wait(60)
+
+    def fail() -> None:
+        begun.wait(10)
+        raise Killed
+
+    with pytest.raises(Killed):
+        side_by_side([task("a", download), task("b", fail)], LANES, never)
+    over.set()
