@@ -41,6 +41,22 @@ MISBEHAVE = """
             exec(self.fault)
 """
 LOAD = "        self.width: int = config["
+#: In place of the step that loads a checkpoint with PyTorch: this one takes it as it is.
+NORMALIZE = '''"""The step that takes a checkpoint as it is."""
+
+import shutil
+
+from harness.contracts.artifact import Made
+from harness.contracts.cards import Form
+from harness.toolchain.artifacts import finish, read_artifact
+
+
+def run(spec, out, context):
+    source = read_artifact(context.inputs["artifact"])
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(source.path / name, out)
+    finish(source.manifest, Form("hf", "fp32"), Made(["model.safetensors"]), out)
+'''
 
 
 def lay_out_checkout(folder: Path) -> Path:
@@ -49,6 +65,7 @@ def lay_out_checkout(folder: Path) -> Path:
     shutil.copytree(ROOT / "harness", folder / "harness", ignore=ignored)
     adapter = folder / "images" / "runtimes" / "null" / "adapter.py"
     shutil.copytree(ROOT / "tests" / "plugin" / "tasks" / "toy_images", folder / "harness" / "tasks" / "toy_images")
+    (folder / "harness" / "toolchain" / "steps" / "normalize.py").write_text(NORMALIZE, "utf-8")
     for name in ("base", "runtimes/null"):
         shutil.copytree(ROOT / "images" / name, folder / "images" / name, ignore=ignored)
     shutil.copy(ROOT / "images" / "Dockerfile", folder / "images")

@@ -87,7 +87,7 @@ def test_an_image_is_removed_while_it_is_used(lay: Lay, tally: TallyOf, daemon: 
 
 @pytest.mark.parametrize("how", ["kill", "rm --force", "pause"])
 def test_a_container_is_struck_alone(lay: Lay, tally: TallyOf, daemon: Daemon, how: str) -> None:
-    project, line = lay(seconds=1, timeout="8s"), tally(f"docker {how} of the container", "docker")
+    project, line = lay(seconds=1, timeout="12s"), tally(f"docker {how} of the container", "docker")
     running = project.start()
     running.wait_for("step", kind="measure")
     until(daemon.containers, "a container")

@@ -60,11 +60,11 @@ def test_the_run_is_killed(lay: Lay, tally: TallyOf, engine: str, kind: str) -> 
 
 def test_the_run_is_stopped_for_longer_than_a_step_may_take(lay: Lay, tally: TallyOf, engine: str) -> None:
     """The step that ended meanwhile counts: it was within its limit."""
-    project, line = lay(seconds=0.3, timeout="3s"), tally("SIGSTOP of the run for longer than a step's limit", engine)
+    project, line = lay(seconds=0.3, timeout="10s"), tally("SIGSTOP of the run for longer than a step's limit", engine)
     running = project.start()
     running.wait_for("step", kind="measure")
     running.signal(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(12)
     before = project.measured()
     running.signal(signal.SIGCONT)
     code, told = running.end()
@@ -74,13 +74,13 @@ def test_the_run_is_stopped_for_longer_than_a_step_may_take(lay: Lay, tally: Tal
 
 
 def test_a_step_is_stopped(lay: Lay, tally: TallyOf, engine: str) -> None:
-    project, line = lay(seconds=1, timeout="6s"), tally("SIGSTOP of a step", engine)
+    project, line = lay(seconds=1, timeout="12s"), tally("SIGSTOP of a step", engine)
     running = project.start()
     running.wait_for("step", kind="measure")
     worker_of(project).suspend()
     code, told = running.end()
     assert code == 1, told
-    assert "was ended after 6 s" in told
+    assert "was ended after 12 s" in told
     assert "Traceback" not in told
     line.note(project.finishes(project.measured()))
 
