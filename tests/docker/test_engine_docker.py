@@ -243,6 +243,26 @@ def test_kill_ends_the_running_step(engine: DockerEngine, run: Run) -> None:
     assert outcome.exit_code != 0
 
 
+def test_a_container_that_somebody_removes_was_killed(
+    engine: DockerEngine, null: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be gone before it is looked at, so here it always is."""
+    job = prepare(engine, tmp_path, null, "print('here'); import time; time.sleep(600)")
+    wait = engine.client.api.wait
+
+    def wait_until_it_is_gone(container: str, timeout: float) -> Any:
+        engine.client.api.remove_container(container, force=True)
+        return wait(container, timeout=timeout)
+
+    def remove(line: str) -> None:
+        (found,) = engine.client.api.containers(filters={"label": f"{RUN_LABEL}={run_label()}"})
+        engine.client.api.kill(found["Id"])
+
+    monkeypatch.setattr(engine.client.api, "wait", wait_until_it_is_gone)
+    outcome = engine.run(job, remove)
+    assert (outcome.exit_code, outcome.oom, outcome.timed_out) == (137, False, False)
+
+
 def test_no_container_is_left_behind(engine: DockerEngine, run: Run) -> None:
     run("pass")
     assert not engine.client.api.containers(all=True, filters={"label": f"{RUN_LABEL}={run_label()}"})

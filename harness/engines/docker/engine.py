@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import socket
 import sys
 import threading
@@ -324,21 +325,29 @@ class DockerEngine:
 
     def _follow(self, container: str, job: Job, on_line: Callable[[str], None]) -> None:
         """Keep the log. A stream that breaks ends the log, not the step."""
+        from docker.errors import NotFound
         from requests.exceptions import RequestException
         from urllib3.exceptions import HTTPError
 
-        with contextlib.suppress(RequestException, HTTPError):
+        with contextlib.suppress(RequestException, HTTPError, NotFound):
             chunks = self.client.api.logs(container, stream=True, follow=True)
             keep_log(chunks, job.log, job.bounds.log_bytes, on_line)
 
     def _wait(self, container: str) -> dict[str, Any]:
-        """The container's final state. The SDK's wait gives up after a while; whether it runs is then looked up."""
+        """The container's final state. The SDK's wait gives up after a while; whether it runs is then looked up.
+
+        One that somebody removed was killed first.
+        """
+        from docker.errors import NotFound
         from requests.exceptions import ConnectionError, ReadTimeout
 
         while True:
-            with contextlib.suppress(ConnectionError, ReadTimeout):
+            with contextlib.suppress(ConnectionError, ReadTimeout, NotFound):
                 self.client.api.wait(container, timeout=WAIT_SLICE_S)
-            state: dict[str, Any] = self.client.api.inspect_container(container)["State"]
+            try:
+                state: dict[str, Any] = self.client.api.inspect_container(container)["State"]
+            except NotFound:
+                return {"Running": False, "ExitCode": 128 + signal.SIGKILL}
             if not state["Running"]:
                 return state
 
