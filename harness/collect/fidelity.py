@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.contracts.cards import TOLERANCES
+from harness.contracts.cards import TOLERANCES, Form
 from harness.contracts.record import FidelityRecord, MetricRecord
 from harness.contracts.task import Metric
 
@@ -38,6 +38,16 @@ BOUNDS = {
 def tolerance(costs: Iterable[str]) -> str:
     """The tolerance of a method, of what each of its passes says it may cost: the widest; ``exact`` where there are none."""
     return max(costs, key=TOLERANCES.index, default=TOLERANCES[0])
+
+
+def cost_of(form: Form) -> str:
+    """What the stored precision alone may cost: a source may be in it without any pass.
+
+    llama.cpp rounds activations to 8 bits before it multiplies by quantized weights, whatever types a GGUF file mixes.
+    """
+    if form == Form("gguf", "mixed"):
+        return "int8"
+    return form.precision if form.precision in ("fp16", "bf16") else TOLERANCES[0]
 
 
 def problem(

@@ -15,7 +15,7 @@ from harness import __version__, tasks
 from harness.catalog import Catalog, places
 from harness.collect import derived, fidelity, numbers, zstd
 from harness.contracts import machine
-from harness.contracts.cards import TOLERANCES
+from harness.contracts.cards import TOLERANCES, Form
 from harness.contracts.files import hash_of
 from harness.contracts.record import Evaluation, Measurement
 from harness.contracts.values import dump
@@ -275,7 +275,8 @@ class Collector:
             return {"fidelity_reason": "not evaluated"}
         if record.fidelity is None:
             return {"fidelity_reason": "the original could not be evaluated on FP32 PyTorch"}
-        bound = fidelity.tolerance(each.costs or TOLERANCES[-1] for each in artifact.passes)
+        stored = fidelity.cost_of(Form(artifact.format, artifact.precision))
+        bound = fidelity.tolerance([stored, *(each.costs or TOLERANCES[-1] for each in artifact.passes)])
         return {"fidelity": Fidelity(**dump(record.fidelity), tolerance=bound)}
 
     def _measurement(self, key: str) -> Measurement | None:

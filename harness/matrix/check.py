@@ -71,8 +71,22 @@ def _model(location: Location, model: Model) -> Iterator[Mistake]:
             yield Mistake((*location, key), f"the zoo has no {key} {parsed.name!r}", did_you_mean(parsed.name, known))
         if key == "dataset" and isinstance(parsed, (source.HubSource, source.PackageSource)):
             yield Mistake((*location, key), "a dataset is `zoo:name` or `path:./file`", "download it and name its path")
+    if model.base is not None:
+        yield from _base((*location, "base"), model.base)
     if model.workloads is not None and model.task in tasks.names():
         yield from _workloads((*location, "workloads"), model.task, model.workloads)
+
+
+def _base(location: Location, text: str) -> Iterator[Mistake]:
+    try:
+        parsed = source.parse(text)
+    except ValueError as error:
+        yield Mistake(location, str(error))
+    else:
+        if isinstance(parsed, source.ZooSource):
+            yield Mistake(
+                location, "the base of an adapter is fetched, and the zoo's models are trained", "name a source"
+            )
 
 
 def _workloads(location: Location, task: str, workloads: list[Workload]) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -210,23 +211,20 @@ class Planner:
         return found
 
     def _made(self, model: Model, method: Method, loads: Sequence[Form]) -> str:
-        """In the precision that the source has, or where no way leads from there in FP32."""
-        contents = self._contents_of(model)
-        starts = [contents.form]
-        if contents.form.format == "hf" and contents.form != _FP32:
-            starts.append(_FP32)
-        for form in starts:
-            try:
-                hops = route(form, method.passes, loads, self._use(model), self.catalog)
-            except NoRoute:
-                if form == starts[-1]:
-                    raise
-                continue
-            key = self._start(model, form)
-            for hop in hops:
-                key = self._hop(model, hop, key)
-            return key
-        raise AssertionError("there is always a start")
+        form, hops = self._route(model, method, loads)
+        key = self._start(model, form)
+        for hop in hops:
+            key = self._hop(model, hop, key)
+        return key
+
+    def _route(self, model: Model, method: Method, loads: Sequence[Form]) -> tuple[Form, list[Hop]]:
+        """The form to start from, and the way: in the source's precision, or where none leads from there in FP32."""
+        form, use = self._contents_of(model).form, self._use(model)
+        if form.format == "hf" and form != _FP32:
+            with suppress(NoRoute):
+                return form, route(form, method.passes, loads, use, self.catalog)
+            form = _FP32
+        return form, route(form, method.passes, loads, use, self.catalog)
 
     def _start(self, model: Model, form: Form) -> str:
         """The key of the model itself: trained by the zoo, or fetched; a checkpoint is normalized, too."""

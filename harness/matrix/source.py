@@ -89,6 +89,8 @@ def named(text: str, file: str | None) -> Source:
     parsed = parse(text)
     if file is None:
         return parsed
+    if file.startswith((".", "/")) or ".." in file.split("/") or "#" in file or "\\" in file:
+        raise ValueError(f"'file: {file}' is no file inside {text!r}: expected a name such as model-Q4_K_M.gguf")
     match parsed:
         case PathSource(path):
             return PathSource(f"{path.rstrip('/')}/{file}")

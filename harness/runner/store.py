@@ -39,7 +39,7 @@ SWEPT = ("tmp", "scratch")  # before each run
 OURS = (DAMAGED, STEPS, FAILED, *SWEPT)
 FOLDERS = (
     *OURS,
-    *("running", "code", "envs", "wheels", "contexts", "logs", "selftest", "uv-cache"),
+    *("running", "code", "envs", "wheels", "contexts", "logs", "selftest", "uv-cache", "drawn"),
 )
 LOCK, HOLDER = "lock", "lock.holder"
 

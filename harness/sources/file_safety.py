@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -24,24 +24,26 @@ WEIGHTS = frozenset({".safetensors", ".gguf", ".onnx"})
 UNSAFE = frozenset(
     {".bin", ".ckpt", ".dill", ".dll", ".joblib", ".mar", ".pickle", ".pkl", ".pt", ".pth", ".py", ".pyc", ".so"}
 )
-#: Pickled weights as transformers and peft name them.
-_PICKLED = re.compile(r"(.*/)?(pytorch_model(-\d{5}-of-\d{5})?|adapter_model)\.bin")
+#: Pickled weights as transformers and peft name them, and how the same are called in safetensors.
+_PICKLED = re.compile(r"(pytorch_model(-\d{5}-of-\d{5})?|adapter_model)\.bin")
+_TWINS = {
+    "pytorch_model": re.compile(r"model(-.*)?\.safetensors"),
+    "adapter_model": re.compile(r"adapter_model\.safetensors"),
+}
 
 
 def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], list[str]]:
     """Part names into those that may be taken and those that are left out because they could run code.
 
-    The pickled weights of a checkpoint are taken where no safetensors are beside them: torch reads them as tensors alone
-    (``weights_only``), in a step without a network.
+    The pickled weights of a checkpoint or an adapter are taken where it has none in safetensors: torch reads them as tensors
+    alone (``weights_only``), in a step without a network.
 
     Raises SourceError where a model would be left without weights, or nothing would be left at all.
     """
     everything = sorted(names)
-    safe = any(_suffix(name) in WEIGHTS for name in everything)
-    kept = [
-        name for name in everything if trust or _suffix(name) not in UNSAFE or (not safe and _PICKLED.fullmatch(name))
-    ]
-    left_out = [name for name in everything if name not in set(kept)]
+    pickles = _needed_pickles(everything)
+    kept = [name for name in everything if trust or _suffix(name) not in UNSAFE or name in pickles]
+    left_out = sorted(set(everything) - set(kept))
     is_model = any(PurePosixPath(name).name == "config.json" for name in kept)
     if left_out and (not kept or (is_model and not any(_is_weights(name) for name in kept))):
         raise SourceError(
@@ -53,8 +55,16 @@ def sift(names: Iterable[str], source: str, *, trust: bool) -> tuple[list[str], 
     return kept, left_out
 
 
+def _needed_pickles(names: Sequence[str]) -> set[str]:
+    """The pickled weights that nothing in safetensors stands for."""
+    files = [PurePosixPath(name).name for name in names]
+    needed = {kind for kind, twin in _TWINS.items() if not any(map(twin.fullmatch, files))}
+    found = ((name, _PICKLED.fullmatch(file)) for name, file in zip(names, files, strict=True))
+    return {name for name, match in found if match and match[1].partition("-")[0] in needed}
+
+
 def _is_weights(name: str) -> bool:
-    return _suffix(name) in WEIGHTS or bool(_PICKLED.fullmatch(name))
+    return _suffix(name) in WEIGHTS or bool(_PICKLED.fullmatch(PurePosixPath(name).name))
 
 
 def require_inside(name: str, source: str) -> None:

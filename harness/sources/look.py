@@ -6,18 +6,20 @@ Only small files and headers are read. A source on a hub or in a package is take
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness import tasks
 from harness.contracts.cards import Form
+from harness.contracts.checkpoint import ADAPTER
 from harness.contracts.task import TaskCard
 from harness.errors import SourceError
 from harness.matrix import source
 from harness.matrix.document import Mistake
 from harness.matrix.spec import Matrix, Model
 from harness.sources import existing, file_safety
-from harness.sources.models import ADAPTER, describe, read_object
+from harness.sources.models import describe, read_object
 
 #: Precisions in which a checkpoint can be kept; others are computed in fp32.
 _KEPT = ("fp32", "fp16", "bf16")
@@ -36,10 +38,12 @@ def contents(model: Model, base: Path, most: int = file_safety.MAX_BYTES) -> sou
     """What the source of a model holds. Raises SourceError where that cannot be measured as the matrix asks."""
     parsed = source.named(model.source, model.file)
     if not isinstance(parsed, source.PathSource):
-        return source.guess(parsed)
+        return replace(source.guess(parsed), base=source.parse(model.base) if model.base else None)
     path = existing(parsed, base)
     files = {name: file for name, file in file_safety.files_below(path, most).items() if "/" not in name}
     found = describe(files, str(parsed))
+    if model.base and ("config.json" in files or ADAPTER not in files):
+        raise SourceError(f"{parsed}: no adapter alone, so that it has no base", "remove `base` from the model's entry")
     if found["format"] != "hf":
         return source.Contents(Form(found["format"], found["precision"]))
     precision = found["precision"] if found["precision"] in _KEPT else "fp32"
@@ -56,10 +60,7 @@ def contents(model: Model, base: Path, most: int = file_safety.MAX_BYTES) -> sou
 def _base_of(model: Model, adapter: Path, where: str) -> source.Source:
     """The model that an adapter changes. Raises SourceError where the matrix does not name it."""
     if model.base:
-        try:
-            return source.parse(model.base)
-        except ValueError as error:
-            raise SourceError(f"base: {error}", "name it as a source") from None
+        return source.parse(model.base)
     named = str(read_object(adapter).get("base_model_name_or_path") or "org/name")
     raise SourceError(
         f"{where}: holds an adapter alone, of the base model {named[:100]!r}",

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
+from harness.contracts.checkpoint import ADAPTER, ADAPTER_WEIGHTS
 from harness.errors import SourceError
 from harness.sources import gguf_header, onnx_tensors, safetensors_header
 
@@ -28,9 +29,6 @@ PRECISIONS = {
     "I8": "int8",
     "U8": "int8",
 }
-ADAPTER = "adapter_config.json"  # of peft
-SAFETENSORS = ("model.safetensors", "adapter_model.safetensors")
-PICKLES = ("pytorch_model.bin", "adapter_model.bin")
 _INDEX = ".index.json"
 _FOREIGN = {  # weights of other libraries, which are not read
     "tf_model.h5": "TensorFlow",
@@ -80,9 +78,9 @@ def checkpoint_weights(files: Mapping[str, Path], where: str) -> list[str]:
     Raises SourceError where the index of a checkpoint lists files that are not there.
     """
     if "config.json" in files:
-        names = (SAFETENSORS[0], PICKLES[0])
+        names = ("model.safetensors", "pytorch_model.bin")
     elif ADAPTER in files:
-        names = (SAFETENSORS[1], PICKLES[1])
+        names = ADAPTER_WEIGHTS
     else:
         return []
     for name in names:

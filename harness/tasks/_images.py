@@ -57,26 +57,6 @@ def pixels(images: Sequence[Array], model: Path, size: int | None = None) -> npt
     return ready if fits else _resized(list(ready), size)
 
 
-def how(model: Path) -> str:
-    """What prepared the images, for the reader of the report."""
-    if not (model / PROCESSOR).is_file():
-        return "scaled to the size in config.json, 0 to 1"
-    processor = _processor(model)
-    steps = [name.removeprefix("do_") for name in _STEPS if getattr(processor, name, None)]
-    return f"{type(processor).__name__}: {', '.join(steps) or 'nothing'}"
-
-
-_STEPS = (
-    "do_convert_rgb",
-    "do_resize",
-    "do_center_crop",
-    "do_rescale",
-    "do_normalize",
-    "do_pad",
-    "do_flip_channel_order",
-)
-
-
 def _with_channels(image: npt.NDArray[np.float32], channels: int) -> npt.NDArray[np.float32]:
     """[height, width, channels]; a grey image is repeated."""
     values = image[..., None] if image.ndim == 2 else image

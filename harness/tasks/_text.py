@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.contracts import checkpoint
 from harness.contracts.adapter import Array
 from harness.contracts.prepared import BATCHES
 from harness.contracts.task import Misfit
+from harness.tasks import _positions
 from harness.tasks._ragged import flatten, windows
 
 
@@ -29,7 +29,7 @@ LONGEST = 512  # tokens of an example for a model that says no limit
 
 def token_limit(tokenizer: Any, model: Path) -> int:
     """How many tokens an example may have, special ones included."""
-    return checkpoint.token_limit(model, tokenizer) or LONGEST
+    return _positions.token_limit(model, tokenizer) or LONGEST
 
 
 def packed(items: Sequence[Sequence[int]], tokenizer: Any, limit: int, batch: int, length: int) -> dict[str, Array]:

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts.artifact import MANIFEST, Artifact, ConversionError, Made
-from harness.contracts.checkpoint import has_own_code, options
+from harness.contracts.checkpoint import ADAPTER, has_own_code, options
 
 WEIGHTS = "model.safetensors"
+#: How the names of files end that hold weights, or list those that do.
+_WEIGHT_FILES = (
+    *(".safetensors", ".index.json", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack"),
+    *(".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"),
+)
 INDEX = ".safetensors.index.json"  # the end of the name of the index of a checkpoint in several files
 
 
@@ -58,9 +63,9 @@ def empty_model(path: Path, auto_class: str) -> Any:
 
 
 def copy_companions(source: Artifact, out: Path) -> None:
-    """Copy the files of a checkpoint except its weights: configuration, tokenizer, templates."""
+    """Copy the files of a checkpoint except its weights: configuration, tokenizer, templates, code of its own."""
     for file in source.path.iterdir():
-        if file.is_file() and not file.name.endswith((".safetensors", INDEX)) and file.name != MANIFEST:
+        if file.is_file() and not file.name.endswith(_WEIGHT_FILES) and file.name not in (MANIFEST, ADAPTER):
             shutil.copyfile(file, out / file.name)
 
 

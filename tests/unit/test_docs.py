@@ -22,10 +22,11 @@ from harness import datasets, results, tasks, zoo
 from harness.catalog import load_catalog
 from harness.cli import main
 from harness.collect.fidelity import BOUNDS, Tolerance
-from harness.contracts import cards, checkpoint, prepared
+from harness.contracts import cards, prepared
 from harness.contracts.artifact import ConversionError
 from harness.errors import Exit
 from harness.matrix import expand, load, spec
+from harness.tasks import _positions
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,7 +189,7 @@ def test_the_guide_s_task_is_found_prepared_and_scored(tmp_path: Path, monkeypat
     (tmp_path / "config.json").write_text("{}")
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path / "plugin")])
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=WordTokenizer))
-    monkeypatch.setattr(checkpoint, "token_limit", lambda path, tokenizer: 64)
+    monkeypatch.setattr(_positions, "token_limit", lambda path, tokenizer: 64)
     card, prepare, score = tasks.card("fill-mask"), tasks.prepare("fill-mask"), tasks.score("fill-mask")
     rows = [{"text": "a bb ccc"}, {"text": "dddd " * 40}]
     prepare.prepare_evaluation(rows, tmp_path, tmp_path)

@@ -27,7 +27,7 @@ def prepare_evaluation(rows: Sequence[Row], model: Path, out: Path) -> None:
     labels = numbers_of([row["label"] for row in rows], labels_of(model))
     values = _images.pixels([row["image"] for row in rows], model)
     arrays: dict[str, Array] = {"pixel_values": values, "labels": np.array(labels, dtype=np.int64)}
-    prepared.save(out, {"image_size": values.shape[-1], "prepared_by": _images.how(model)}, arrays)
+    prepared.save(out, {"image_size": values.shape[-1]}, arrays)
 
 
 def prepare_workload(rows: Sequence[Row], model: Path, workload: Mapping[str, int], out: Path) -> None:

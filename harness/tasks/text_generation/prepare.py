@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.contracts import checkpoint, prepared
 from harness.contracts.task import Misfit, Row
-from harness.tasks import _ragged
+from harness.tasks import _positions, _ragged
 
 WINDOW = 512
 
@@ -53,7 +53,7 @@ def _tokenizer(model: Path) -> tuple[Any, int]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, **checkpoint.options(model))
-    return tokenizer, checkpoint.token_limit(model, tokenizer) or 2**31
+    return tokenizer, _positions.token_limit(model, tokenizer) or 2**31
 
 
 def _tokens(rows: Sequence[Row], tokenizer: Any) -> list[int]:

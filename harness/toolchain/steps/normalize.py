@@ -8,22 +8,19 @@ model's modules. A tensor that the checkpoint lacks would be drawn at random, so
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.contracts.artifact import MANIFEST, Artifact, Context, ConversionError, Made
+from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import Form
+from harness.contracts.checkpoint import ADAPTER, ADAPTER_WEIGHTS
 from harness.toolchain.artifacts import finish, read_artifact
-from harness.toolchain.checkpoint import INDEX, WEIGHTS, amend_config, load_model, load_tokenizer
+from harness.toolchain.checkpoint import WEIGHTS, amend_config, copy_companions, load_model, load_tokenizer
 
 #: Precision of an artifact -> type of its tensors.
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-ADAPTER = "adapter_config.json"  # of peft: it lies beside the adapter's weights
-_ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
 _LISTED = 5  # names that a message lists
 
 
@@ -37,9 +34,13 @@ def run(spec: Mapping[str, Any], out: Path, context: Context) -> None:
     context.progress(0.0, "loading the checkpoint")
     model, notes = _load(source, base, DTYPES[spec["precision"]], context.auto_class, bool(spec["trust"]))
     context.progress(0.5, "writing it")
-    _save(model, base.path, out)
-    _copy_tokenizer(source.path if _has_tokenizer(source.path) else base.path, out, context)
+    # The source's own files stay as they are: transformers would rewrite its configuration, which other tools then misread.
+    for files in [source] if base is source else [base, source]:
+        copy_companions(files, out)
+    if context.use.modality == "text":
+        _convert_tokenizer(out)
     amend_config(out, dtype=DTYPES[spec["precision"]])
+    _save(model, out)
     context.progress(0.8, "comparing")
     _require_same(model, out, context.auto_class)
     form = Form("hf", spec["precision"])
@@ -72,7 +73,7 @@ def _load(source: Artifact, base: Artifact, dtype: str, auto_class: str, trust: 
         except Exception as error:
             if "trust_remote_code" in str(error):
                 raise ConversionError(_OWN_CODE) from error
-            raise ConversionError(f"transformers does not load the checkpoint: {_last_line(error)}") from error
+            raise ConversionError(f"transformers does not load the checkpoint: {_first_line(error)}") from error
     given = set(adapter.get("modules_to_save") or _HEADS) if adapter else set()
     _require_complete(told, given, auto_class)
     notes = (
@@ -94,9 +95,9 @@ def _adapter(folder: Path) -> dict[str, Any] | None:
     """The configuration of the adapter in a folder, or None."""
     if not (folder / ADAPTER).is_file():
         return None
-    if not any((folder / name).is_file() for name in _ADAPTER_WEIGHTS):
+    if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
         raise ConversionError(
-            f"{ADAPTER} is there, but none of {', '.join(_ADAPTER_WEIGHTS)}: the adapter has no weights"
+            f"{ADAPTER} is there, but none of {', '.join(ADAPTER_WEIGHTS)}: the adapter has no weights"
         )
     read: dict[str, Any] = json.loads((folder / ADAPTER).read_text("utf-8"))
     return read
@@ -105,7 +106,7 @@ def _adapter(folder: Path) -> dict[str, Any] | None:
 def _without_adapter(folder: Path, scratch: Path) -> Path:
     """The same files but the adapter's: beside one transformers would look for the base under its name on a hub."""
     for file in folder.iterdir():
-        if file.name not in (ADAPTER, *_ADAPTER_WEIGHTS):
+        if file.name not in (ADAPTER, *ADAPTER_WEIGHTS):
             (scratch / file.name).symlink_to(file.resolve())
     return scratch
 
@@ -168,14 +169,11 @@ def _unused(told: Mapping[str, Any]) -> list[str]:
 # --- saving ------------------------------------------------------------------------------------------------------------
 
 
-def _save(model: Any, source: Path, out: Path) -> None:
-    """Write the weights in one file, with the source's own files beside: transformers would rewrite its configuration."""
+def _save(model: Any, out: Path) -> None:
+    """Write the weights in one file."""
     with TemporaryDirectory(dir=out) as scratch:
         model.save_pretrained(scratch, max_shard_size="1000TB", save_original_format=_converts(model))
-        shutil.move(Path(scratch, WEIGHTS), out / WEIGHTS)
-    for file in source.iterdir():
-        if file.is_file() and not _is_weights(file.name) and file.name != MANIFEST:
-            shutil.copyfile(file, out / file.name)
+        Path(scratch, WEIGHTS).rename(out / WEIGHTS)
 
 
 def _converts(model: Any) -> bool:
@@ -185,41 +183,24 @@ def _converts(model: Any) -> bool:
     return any(isinstance(each, WeightConverter) for each in getattr(model, "_weight_conversions", None) or ())
 
 
-def _is_weights(name: str) -> bool:
-    """Whether a file holds weights, lists the files that do, or belongs to an adapter."""
-    ends = (".safetensors", INDEX, ".bin.index.json", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *_PICKLES)
-    return name.endswith(ends) or name == ADAPTER
-
-
-# --- the tokenizer -----------------------------------------------------------------------------------------------------
-
 _TOKENIZERS = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tekken.json", "qwen.tiktoken"),
     *("tokenizer.model", "sentencepiece.bpe.model", "spiece.model", "spm.model", "source.spm"),
 )
 
 
-def _has_tokenizer(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _TOKENIZERS)
-
-
-def _copy_tokenizer(source: Path, out: Path, context: Context) -> None:
+def _convert_tokenizer(out: Path) -> None:
     """Give the artifact a ``tokenizer.json``: converted by transformers where the source has another kind of file."""
-    if context.use.modality != "text":
-        return
-    if not _has_tokenizer(source):
+    if not any((out / name).is_file() for name in _TOKENIZERS):
         raise ConversionError(
             "the checkpoint has no tokenizer: put tokenizer.json or its vocabulary beside config.json"
         )
-    for file in source.iterdir():
-        if file.is_file() and not _is_weights(file.name) and file.name not in (MANIFEST, "config.json"):
-            shutil.copyfile(file, out / file.name)
     if (out / "tokenizer.json").is_file():
         return
     try:
-        tokenizer = load_tokenizer(source)
+        tokenizer = load_tokenizer(out)
     except Exception as error:
-        raise ConversionError(f"transformers does not load the tokenizer: {_last_line(error)}") from error
+        raise ConversionError(f"transformers does not load the tokenizer: {_first_line(error)}") from error
     tokenizer.save_pretrained(out)
 
 
@@ -227,20 +208,35 @@ def _copy_tokenizer(source: Path, out: Path, context: Context) -> None:
 
 
 def _require_same(model: Any, out: Path, auto_class: str) -> None:
-    """Raise ConversionError unless what was saved loads to the very same tensors."""
+    """Raise ConversionError unless the file gives back the very same tensors.
+
+    Under the names of modules they are read from it one by one. In the authors' layout transformers loads it once more.
+    """
+    from safetensors import safe_open
+
+    kept = model.state_dict()
+    if _converts(model):
+        again = load_model(out, auto_class, dtype=model.dtype).state_dict()
+        wrong = [name for name, tensor in kept.items() if not _equal(tensor, again.get(name))]
+    else:
+        with safe_open(out / WEIGHTS, framework="pt") as file:
+            stored = set(file.keys())
+            wrong = [name for name in stored if not _equal(file.get_tensor(name), kept.get(name))]
+        # What is tied is stored once.
+        places = {kept[name].data_ptr() for name in stored & kept.keys()}
+        unsaved = set(getattr(model, "_keys_to_ignore_on_save", None) or ())
+        wrong += [name for name in kept.keys() - stored - unsaved if kept[name].data_ptr() not in places]
+    if wrong:
+        raise ConversionError(f"the saved checkpoint differs from what was loaded: {_some(sorted(wrong))}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Bit by bit, so that a NaN equals itself."""
     import torch
 
-    again = load_model(out, auto_class, dtype=model.dtype).state_dict()
-    wrong = [name for name, tensor in model.state_dict().items() if not _equal(torch, tensor, again.get(name))]
-    if wrong or again.keys() != model.state_dict().keys():
-        raise ConversionError(f"the saved checkpoint differs from what was loaded: {_some(wrong or sorted(again))}")
-
-
-def _equal(torch: Any, one: Any, other: Any) -> bool:
-    """Bit by bit, so that a NaN equals itself."""
     if other is None or (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    bits, others = (tensor.reshape(-1).view(torch.uint8) for tensor in (one, other))
+    bits, others = (tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (one, other))
     return bool(torch.equal(bits, others))
 
 
@@ -256,6 +252,6 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def _last_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
     return f"{type(error).__name__}: {lines[0][:300]}"

@@ -206,7 +206,7 @@ def test_images_are_prepared_as_the_processor_does(processor: str | None, tmp_pa
 def test_positions_are_those_that_tokens_can_have(tmp_path: Path) -> None:
     import transformers
 
-    from harness.contracts import checkpoint
+    from harness.tasks._positions import token_limit
 
     unlimited = replace_limit(tiny.tokenizer(pads=True))
     small = {
@@ -235,7 +235,7 @@ def test_positions_are_those_that_tokens_can_have(tmp_path: Path) -> None:
         folder = tmp_path / name
         config.save_pretrained(folder)
         (folder / "manifest.json").write_text(json.dumps({"auto_class": auto}))
-        assert checkpoint.token_limit(folder, unlimited) == limit, name
+        assert token_limit(folder, unlimited) == limit, name
 
 
 def replace_limit(tokenizer: Any) -> Any:

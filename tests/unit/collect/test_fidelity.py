@@ -11,8 +11,8 @@ import pytest
 
 from harness import tasks
 from harness.catalog import load_catalog
-from harness.collect.fidelity import BOUNDS, problem, tolerance
-from harness.contracts.cards import TOLERANCES, PassCard
+from harness.collect.fidelity import BOUNDS, cost_of, problem, tolerance
+from harness.contracts.cards import TOLERANCES, Form, PassCard
 from harness.contracts.record import FidelityRecord, MetricRecord
 from harness.contracts.task import Metric
 
@@ -60,6 +60,20 @@ def test_a_method_has_the_widest_tolerance_of_its_passes(costs: list[str], wante
 )
 def test_a_pass_says_itself_what_it_may_cost(pass_: str, parameters: dict[str, Any], wanted: str) -> None:
     assert cost(pass_, **parameters) == wanted
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ("hf/fp32", "exact"),
+        ("onnx/fp16", "fp16"),
+        ("hf/bf16", "bf16"),
+        ("gguf/mixed", "int8"),
+        ("gguf/q4_k_m", "exact"),  # its pass says what it costs
+    ],
+)
+def test_what_a_source_is_stored_in_may_cost_as_much_as_a_pass_to_it(form: str, wanted: str) -> None:
+    assert cost_of(Form.parse(form)) == wanted
 
 
 def test_there_are_bounds_for_every_tolerance() -> None:

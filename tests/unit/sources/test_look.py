@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from harness.catalog import load_catalog
 from harness.contracts.cards import Form
 from harness.errors import SourceError
-from harness.matrix.source import HubSource
-from harness.matrix.spec import Model
+from harness.matrix import check
+from harness.matrix.document import MatrixError
+from harness.matrix.load import load
+from harness.matrix.source import HubSource, PathSource
+from harness.matrix.spec import Matrix, Method, Model
 from harness.sources import look
 from tests.checkpoints import write_model
 
@@ -78,10 +82,6 @@ def test_an_adapter_alone_needs_its_base(folder: Path) -> None:
 
 
 def test_all_mistakes_stand_at_the_sources_of_their_models(tmp_path: Path) -> None:
-    from harness.catalog import load_catalog
-    from harness.matrix.document import MatrixError
-    from harness.matrix.load import load
-
     file = tmp_path / "m.yaml"
     names = ("gone", "empty")
     (tmp_path / "empty").mkdir()
@@ -94,3 +94,28 @@ def test_all_mistakes_stand_at_the_sources_of_their_models(tmp_path: Path) -> No
     with pytest.raises(MatrixError) as told:
         load(file, load_catalog(), look.mistakes)
     assert [mistake.location for mistake in told.value.mistakes] == [("models", 0, "source"), ("models", 1, "source")]
+
+
+def test_a_base_belongs_to_an_adapter_alone(folder: Path) -> None:
+    write_model(folder)
+    with pytest.raises(SourceError, match="no adapter alone, so that it has no base"):
+        look.contents(model(base="hf:org/base"), folder.parent)
+    assert look.contents(model(source="hf:org/adapter", base="path:b"), folder.parent).base == PathSource("b")
+
+
+@pytest.mark.parametrize(
+    ("more", "location", "told"),
+    [
+        ({"base": "nowhere"}, "base", "is not a source"),
+        ({"base": "zoo:digits-cnn"}, "base", "the zoo's models are trained"),
+        ({"file": "../x.gguf"}, "source", "is no file inside"),
+        ({"file": "/x.gguf"}, "source", "is no file inside"),
+        ({"file": "a#b"}, "source", "is no file inside"),
+        ({"source": "zoo:digits-cnn", "file": "x"}, "source", "names one model already"),
+    ],
+)
+def test_a_base_or_a_file_that_cannot_be_is_told_at_its_key(more: dict[str, str], location: str, told: str) -> None:
+    matrix = Matrix(models=[model(**more)], methods=[Method(name="original")], runtimes=["pytorch"])
+    (mistake,) = check.mistakes(matrix, load_catalog())
+    assert mistake.location == ("models", 0, location)
+    assert told in mistake.problem

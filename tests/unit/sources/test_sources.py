@@ -66,12 +66,26 @@ def test_a_missing_path_suggests_the_nearest_name(tmp_path: Path) -> None:
     assert "'models'" in str(caught.value.cure)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "adapter_model.bin"])
-def test_pickled_weights_are_taken_where_nothing_safer_is_there(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("pytorch_model.bin", "model.safetensors"),
+        ("pytorch_model-00001-of-00002.bin", "model-00001-of-00003.safetensors"),
+        ("adapter_model.bin", "adapter_model.safetensors"),
+    ],
+)
+def test_pickled_weights_are_taken_where_the_same_are_not_in_safetensors(name: str, twin: str) -> None:
     kept, left_out = file_safety.sift(["config.json", name, "training_args.bin"], "path:model", trust=False)
     assert (kept, left_out) == (sorted(["config.json", name]), ["training_args.bin"])
-    kept, left_out = file_safety.sift(["config.json", name, "model.safetensors"], "path:model", trust=False)
-    assert (kept, left_out) == (["config.json", "model.safetensors"], [name])
+    kept, left_out = file_safety.sift(["config.json", name, twin], "path:model", trust=False)
+    assert (kept, left_out) == (sorted(["config.json", twin]), [name])
+    kept, left_out = file_safety.sift(["config.json", name, "model.onnx"], "path:model", trust=False)
+    assert left_out == []
+
+
+def test_an_adapter_in_a_pickle_is_taken_beside_a_base_in_safetensors() -> None:
+    names = ["adapter_config.json", "adapter_model.bin", "config.json", "model.safetensors"]
+    assert file_safety.sift(names, "path:model", trust=False) == (names, [])
 
 
 def test_a_model_of_other_pickles_is_refused_and_taken_on_trust(tmp_path: Path) -> None:

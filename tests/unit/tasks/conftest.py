@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.contracts import checkpoint
+from harness.tasks import _positions
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> None:
             tokenizer.model_max_length, json.loads((path / "config.json").read_text())["max_position_embeddings"]
         )
 
-    monkeypatch.setattr(checkpoint, "token_limit", token_limit)
+    monkeypatch.setattr(_positions, "token_limit", token_limit)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 from harness.contracts.adapter import Array
 from harness.contracts.artifact import Artifact, Context, ConversionError, Made
 from harness.contracts.cards import ExporterCard, Form, Use
-from harness.contracts.checkpoint import token_limit
 from harness.toolchain.checkpoint import image_shape, load_model, load_tokenizer
 from harness.toolchain.parity import require_close, sample_inputs, source_logits
+from harness.toolchain.positions import token_limit
 
 CARD = ExporterCard(
     name="tflite",
