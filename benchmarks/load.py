@@ -31,7 +31,7 @@ from harness.errors import EnvironmentProblem
 from harness.matrix.plan import Step
 from harness.runner import progress
 from harness.runner.progress import Plain
-from harness.runner.receipt import Receipt
+from harness.runner.store.receipt import Receipt
 from tests import null_cells
 
 CELLS = {"host": 2000, "docker": 200}

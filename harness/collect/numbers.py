@@ -10,8 +10,8 @@ from harness import stats
 from harness.contracts.record import Measurement, MemoryRecord
 from harness.contracts.values import dump
 from harness.results import CellNoise, Generation, Latency, Memory, Phase, Round
-from harness.runner.receipt import Receipt
 from harness.runner.rounds import Judge
+from harness.runner.store.receipt import Receipt
 
 
 def latency(records: Sequence[Measurement], counts: Sequence[bool], judge: Judge) -> Latency:

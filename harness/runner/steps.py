@@ -32,8 +32,8 @@ from harness.matrix.plan import OPTIONAL, Plan, Step, describe
 from harness.redaction import without_secrets
 from harness.results import Status
 from harness.runner.interrupt import Interrupted, Interrupts
-from harness.runner.receipt import Energy, Receipt
 from harness.runner.store import LOG, OUT, STATUS, Store, log_tail
+from harness.runner.store.receipt import Energy, Receipt
 
 #: Told of a step under way: its title, how far it is (0 to 1) where it says so, and its own words.
 Inside = Callable[[str, float | None, str], None]

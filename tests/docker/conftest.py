@@ -1,15 +1,17 @@
 """The Docker Engine that tests with containers share."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from harness.catalog import load_catalog
-from harness.engines.contract import Built
+from harness.engines.contract import Built, Outcome
 from harness.engines.docker.engine import DockerEngine
 from harness.engines.registry import choose
 from harness.errors import EnvironmentProblem
 from harness.runner.steps import hand_closure
+from tests.docker.in_container import Run, prepare
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,14 @@ def null(engine: DockerEngine) -> Built:
     catalog = load_catalog()
     image = catalog.images["runtimes/null"]
     return engine.refresh(image, hand_closure(catalog, image), engine.places()[0], lambda _: None)
+
+
+@pytest.fixture
+def run(engine: DockerEngine, null: Built, tmp_path: Path) -> Run:
+    """Runs a program in the null runtime's container to its end."""
+
+    def run(text: str, timeout_s: float = 60, lines: list[str] | None = None) -> Outcome:
+        job = prepare(engine, tmp_path, null, text, timeout_s)
+        return engine.run(job, (lines if lines is not None else []).append)
+
+    return run

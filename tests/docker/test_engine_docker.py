@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -20,45 +19,20 @@ from harness.contracts import values
 from harness.contracts.record import RuntimeRecord
 from harness.contracts.step import MachineName, StepDescription, StepStatus
 from harness.engines import takeover
-from harness.engines.contract import Built, Job, Limits, Outcome
-from harness.engines.docker.engine import RUN_LABEL, DockerEngine, run_label
+from harness.engines.contract import Built
+from harness.engines.docker.engine import DockerEngine
+from harness.engines.docker.labels import RUN_LABEL, run_label
 from harness.engines.transfer import PlainShelf
 from harness.matrix.keys import runtime_code
 from harness.provision.images import hand_reference
+from tests.docker.in_container import LIMITS, MEMORY, Run, prepare, taken
 from tests.jobs import job_of, program
 
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).parents[2]
-MEMORY = 96 * 2**20
-LIMITS = Limits(cpus=1, memory_bytes=MEMORY, timeout_s=60)
 ARTIFACT = {"format": "hf", "precision": "fp32", "task": "image-classification", "weights": ["model.safetensors"]}
 ARTIFACT |= {"call": "forward", "modality": "image", "auto_class": "AutoModelForImageClassification"}
-
-
-def prepare(engine: DockerEngine, folder: Path, built: Built, text: str, timeout_s: float = 60) -> Job:
-    """A job whose code is a program in place of the worker."""
-    (folder / "main.py").write_text(dedent(text))
-    job = job_of(folder, built, {"probe": folder / "probe"}, engine, code=program(folder / "main.py"))
-    return replace(job, limits=replace(LIMITS, timeout_s=timeout_s))
-
-
-def taken(job: Job, folder: Path) -> Path:
-    """The output, after the take-over."""
-    takeover.take_tree(job.left, "out", folder, job.bounds)
-    return folder
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(engine: DockerEngine, null: Built, tmp_path: Path) -> Run:
-    def run(text: str, timeout_s: float = 60, lines: list[str] | None = None) -> Outcome:
-        job = prepare(engine, tmp_path, null, text, timeout_s)
-        return engine.run(job, (lines if lines is not None else []).append)
-
-    return run
 
 
 REPORT = """
@@ -274,7 +248,8 @@ ORPHAN = """
     sys.path.insert(0, {root!r})
     from harness.engines.contract import Built
     from harness.engines.registry import choose
-    from tests.jobs import NULL, job_of, program
+    from tests.docker.in_container import LIMITS, MEMORY, Run, prepare, taken
+from tests.jobs import NULL, job_of, program
 
     folder = Path({folder!r})
     engine, _ = choose("docker", folder)
@@ -297,103 +272,6 @@ def test_containers_of_a_dead_run_are_reaped(engine: DockerEngine, null: Built, 
         owner.kill()
     assert engine.reap() >= 1
     assert not engine.client.api.containers(all=True, filters=labelled)
-
-
-# --- the boundary, from inside a real container -----------------------------------------------------------------------
-
-ATTACKS = {
-    "link": ("Path('/step/out/x').symlink_to({secret!r})", "a link: out/x"),
-    "linked-out": ("Path('/step/out').rmdir(); Path('/step/out').symlink_to({outside!r})", "a link: out"),
-    "linked-record": ("Path('/step/out/record.json').symlink_to({secret!r})", "a link: out/record.json"),
-    "fifo": ("os.mkfifo('/step/out/record.json')", "a FIFO"),
-    "hard-link": ("Path('/step/out/a').touch(); os.link('/step/out/a', '/step/out/b')", "a hard link"),
-    "sparse": ("[open(f'/step/out/{{n}}', 'wb').truncate(200 * 2**30) for n in range(2)]", "MATRIX_OUTPUT_BYTES"),
-    "many": ("[Path(f'/step/out/{{n}}').touch() for n in range(1001)]", "MATRIX_OUTPUT_FILES"),
-    "not-utf-8": ("open(b'/step/out/\\xff', 'wb')", "not UTF-8"),
-}
-PLANTED = """
-    for name in ("receipt.json.tmp", ".receipt.json.partial", "receipt.json", "status.json.tmp", "log.txt", "step.json.tmp"):
-        Path("/step", name).symlink_to({secret!r})
-"""
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_container_cannot_reach_a_file_of_this_machine_by_what_it_leaves(
-    engine: DockerEngine, null: Built, tmp_path: Path, name: str
-) -> None:
-    secret = tmp_path / "outside" / "key"
-    secret.parent.mkdir(mode=0o700)
-    secret.write_text("s3cret")
-    secret.chmod(0o600)
-    attack, found = ATTACKS[name]
-    text = "import os\nfrom pathlib import Path\nPath('/step/out').mkdir(exist_ok=True)\n" + dedent(PLANTED) + attack
-    job = prepare(engine, tmp_path, null, text.format(secret=str(secret), outside=str(secret.parent)))
-    job = replace(job, bounds=replace(job.bounds, entries=1000))
-    outcome = engine.run(job, lambda _: None)
-    assert outcome.exit_code == 0, job.log.read_text("utf-8")
-    (tmp_path / "step").mkdir()
-    takeover.take_file(job.left, "status.json", tmp_path / "step" / "status.json", 1000)
-    with pytest.raises(takeover.Refused, match=found):
-        taken(job, tmp_path / "step" / "out")
-    takeover.remove(job.left.parent)
-    assert not job.left.exists()
-    assert secret.read_text() == "s3cret"
-    assert (secret.stat().st_mode & 0o777, secret.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert not list((tmp_path / "step" / "out").iterdir())
-
-
-def test_a_container_that_prints_without_end_fills_no_disk_and_no_memory(run: Run, tmp_path: Path) -> None:
-    lines: list[str] = []
-    outcome = run("import sys\nfor _ in range(1000): sys.stdout.write('x' * 2**17)", lines=lines)
-    assert outcome.exit_code == 0
-    assert (tmp_path / "log.txt").stat().st_size < 9 * 2**20
-    assert sum(map(len, lines)) <= 4096
-
-
-MIB = 2**20
-FILLS = {
-    "step": ("open(f'/step/out/{n}', 'wb').write(bytes(2**20))", "MATRIX_OUTPUT_BYTES"),
-    "scratch": ("open(f'/step/tmp/{n}', 'wb').write(bytes(2**20))", "MATRIX_OUTPUT_BYTES"),
-    "entries": ("open(f'/step/{n}', 'wb')", "MATRIX_OUTPUT_FILES"),
-}
-
-
-@pytest.mark.parametrize("name", FILLS)
-def test_a_container_that_fills_its_folder_is_ended_while_it_runs(
-    engine: DockerEngine, null: Built, tmp_path: Path, name: str
-) -> None:
-    fill, setting = FILLS[name]
-    program_ = (
-        f"import itertools, os, time\nos.makedirs('/step/out')\nfor n in itertools.count(): {fill}; time.sleep(0.005)"
-    )
-    job = prepare(engine, tmp_path, null, program_)
-    outcome = engine.run(replace(job, bounds=replace(job.bounds, bytes=32 * MIB, entries=200)), lambda _: None)
-    assert setting in str(outcome.exceeded)
-    assert (outcome.oom, outcome.timed_out) == (False, False)
-
-
-@pytest.mark.parametrize(
-    ("path", "number"), [("/tmp/x", 28), ("/dev/shm/x", 28), ("/step/out/x", 27)], ids=["tmp", "shm", "file"]
-)
-def test_everything_else_that_a_container_can_fill_has_a_size(
-    engine: DockerEngine, null: Built, tmp_path: Path, path: str, number: int
-) -> None:
-    text = f"""
-        import os
-        os.makedirs("/step/out")
-        try:
-            with open({path!r}, "wb") as file:
-                for _ in range(32):
-                    file.write(bytes(2**20))
-        except OSError as error:
-            print(error.errno, os.stat({path!r}).st_size)
-    """
-    job = prepare(engine, tmp_path, null, text)
-    sizes = {"tmp_bytes": 8 * MIB, "shm_bytes": 16 * MIB, "bytes": 24 * MIB}
-    lines: list[str] = []
-    engine.run(replace(job, bounds=replace(job.bounds, **sizes)), lines.append)
-    most = sizes[{"tmp": "tmp_bytes", "dev": "shm_bytes", "step": "bytes"}[path.split("/")[1]]]
-    assert lines == [f"{number} {most}"]
 
 
 # --- the null runtime, for real -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,16 +111,20 @@ def test_the_store_becomes_read_only(lay: Lay, tally: TallyOf, engine: str, tmp_
         line.note(project.finishes(before))
 
 
-@pytest.mark.parametrize("command", ["plan", "run"])
-def test_the_work_folder_is_read_only(lay: Lay, tally: TallyOf, engine: str, ext4: Disk, command: str) -> None:
-    """Planning writes nothing, so it works."""
-    project, line = lay(work=ext4.mounted / "work"), tally(f"a read-only work folder: {command}", engine)
-    ext4.become_read_only()
-    done = project.run(command)
+def check_read_only(command: str, done: subprocess.CompletedProcess[str]) -> None:
+    """Planning writes nothing, so it works; a run tells the disk."""
     if command == "plan":
         assert done.returncode == 0, done.stderr
     else:
         check_end(done.returncode, done.stderr, "ead-only")
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_the_work_folder_is_read_only(lay: Lay, tally: TallyOf, engine: str, ext4: Disk, command: str) -> None:
+    project, line = lay(work=ext4.mounted / "work"), tally(f"a read-only work folder: {command}", engine)
+    ext4.become_read_only()
+    done = project.run(command)
+    check_read_only(command, done)
     line.note(0)
 
 
@@ -131,10 +136,7 @@ def test_a_finished_store_is_read_only(lay: Lay, tally: TallyOf, engine: str, tm
         before = project.measured()
         made.become_read_only()
         done = project.run(command)
-        if command == "plan":
-            assert done.returncode == 0, done.stderr
-        else:
-            check_end(done.returncode, done.stderr, "ead-only")
+        check_read_only(command, done)
         made.become_writable()
         line.note(project.finishes(before))
 

@@ -13,6 +13,7 @@ from tests.faults.conftest import Lay
 from tests.faults.rig import Project, Tally, until
 
 TallyOf = Callable[[str, str], Tally]
+Strike = Callable[[psutil.Process], None]
 
 
 def worker_of(project: Project) -> psutil.Process:
@@ -73,26 +74,24 @@ def test_the_run_is_stopped_for_longer_than_a_step_may_take(lay: Lay, tally: Tal
     line.note(project.finishes(project.measured()))
 
 
-def test_a_step_is_stopped(lay: Lay, tally: TallyOf, engine: str) -> None:
-    project, line = lay(seconds=1, timeout="12s"), tally("SIGSTOP of a step", engine)
+@pytest.mark.parametrize(
+    ("fault", "strike", "timeout", "told_of"),
+    [
+        ("SIGSTOP of a step", psutil.Process.suspend, "12s", "was ended after 12 s"),
+        ("kill -9 of a step", psutil.Process.kill, "60s", "measure"),
+    ],
+    ids=["stopped", "killed"],
+)
+def test_a_step_is_struck(
+    lay: Lay, tally: TallyOf, engine: str, fault: str, strike: Strike, timeout: str, told_of: str
+) -> None:
+    project, line = lay(seconds=1, timeout=timeout), tally(fault, engine)
     running = project.start()
     running.wait_for("step", kind="measure")
-    worker_of(project).suspend()
+    strike(worker_of(project))
     code, told = running.end()
     assert code == 1, told
-    assert "was ended after 12 s" in told
-    assert "Traceback" not in told
-    line.note(project.finishes(project.measured()))
-
-
-def test_a_step_is_killed(lay: Lay, tally: TallyOf, engine: str) -> None:
-    project, line = lay(seconds=1), tally("kill -9 of a step", engine)
-    running = project.start()
-    running.wait_for("step", kind="measure")
-    worker_of(project).kill()
-    code, told = running.end()
-    assert code == 1, told
-    assert "measure" in told
+    assert told_of in told
     assert "Traceback" not in told
     line.note(project.finishes(project.measured()))
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from harness.engines.bounds import Bounds
 from harness.engines.contract import Built, ImageGone, Job, Limits, Outcome, Place, Say
 from harness.engines.docker.endpoint import answering, info
 from harness.engines.docker.endpoint import client as connect
+from harness.engines.docker.labels import RUN_LABEL, is_orphan, run_label
 from harness.engines.docker.mounts import Mounted
 from harness.engines.job import (
     SCRATCH,
@@ -36,7 +36,6 @@ from harness.engines.job import (
     metered,
     module,
 )
-from harness.engines.orphans import ProcessIdentity
 from harness.engines.transfer import SharedDisk
 from harness.engines.watch import Watch
 from harness.errors import EnvironmentProblem
@@ -55,7 +54,6 @@ PIDS_LIMIT = 1024
 LOG_SIZE = "64m"
 TMPFS = "rw,exec,nosuid,nodev"
 USER_ID = 10001  # of the user ``matrix`` in the base image
-RUN_LABEL = f"{LABEL}.run"
 BY_HAND = Bounds()  # of what is run by hand
 CODE = "/code"  # where a container finds our code
 
@@ -133,14 +131,8 @@ class DockerEngine:
         mounts = [word for mount in self._mounts(job) for word in ("--mount", mount.option)]
         variables = [word for name, value in self._variables(job).items() for word in ("--env", f"{name}={value}")]
         start = self._docker_run(job.limits, job.device, job.bounds)
-        start += [
-            "--ulimit",
-            f"fsize={job.bounds.bytes}:{job.bounds.bytes}",
-            *variables,
-            *mounts,
-            "--entrypoint",
-            "python",
-        ]
+        start += ["--ulimit", f"fsize={job.bounds.bytes}:{job.bounds.bytes}", *variables, *mounts]
+        start += ["--entrypoint", "python"]
         return shlex.join([*start, job.built.reference, *_entry(job)[1:], *self._arguments(job)])
 
     def by_hand(self, built: Built, code: Closure, limits: Limits, runtime: str, device: str) -> str:
@@ -285,7 +277,7 @@ class DockerEngine:
         """Remove the containers of runs on this machine whose process is gone."""
         with answering(self.host, "list its containers"):
             containers = self.client.api.containers(all=True, filters={"label": RUN_LABEL})
-            orphans = [found["Id"] for found in containers if _is_orphan(found["Labels"][RUN_LABEL])]
+            orphans = [found["Id"] for found in containers if is_orphan(found["Labels"][RUN_LABEL])]
             for orphan in orphans:
                 self._remove(orphan)
         return len(orphans)
@@ -405,16 +397,3 @@ def _hand_over(left: Path, user: str) -> None:
 
 def _tmpfs(bounds: Bounds) -> str:
     return f"{TMPFS},size={bounds.tmp_bytes}"
-
-
-def run_label(pid: int | None = None) -> str:
-    """Which process (this one) a container belongs to: machine, process id, and when it started, for ids are used again."""
-    process = ProcessIdentity.of(pid)
-    return f"{socket.gethostname()}/{process.pid}/{process.started:.0f}"
-
-
-def _is_orphan(label: str) -> bool:
-    machine, pid, started = label.rsplit("/", 2)
-    if machine != socket.gethostname():
-        return False
-    return not ProcessIdentity(int(pid), float(started)).lives

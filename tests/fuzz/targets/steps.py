@@ -22,9 +22,9 @@ from harness.report.files.markdown import render_markdown
 from harness.report.table.build import build
 from harness.results import Results
 from harness.runner.interrupt import Interrupts
-from harness.runner.receipt import Energy, Receipt
 from harness.runner.stages import Run
 from harness.runner.store import RECEIPT, Store
+from harness.runner.store.receipt import Energy, Receipt
 from tests import in_process
 from tests.fuzz.mutations import mutated, mutated_json
 from tests.fuzz.target import Target

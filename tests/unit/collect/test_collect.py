@@ -33,8 +33,8 @@ from harness.engines.host.engine import HostEngine
 from harness.matrix import load
 from harness.matrix.plan import Plan
 from harness.results import Cell, Phase, Status
-from harness.runner.receipt import Energy, Receipt
 from harness.runner.store import Store
+from harness.runner.store.receipt import Energy, Receipt
 from tests.planning import planner
 
 CATALOG = load_catalog()

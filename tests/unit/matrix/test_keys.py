@@ -106,7 +106,7 @@ def test_every_file_changes_the_steps_whose_closure_holds_it_and_those_after_the
     ("file", "kinds"),
     [
         ("harness/report/__init__.py", set()),
-        ("harness/runner/store.py", set()),
+        ("harness/runner/store/store.py", set()),
         ("harness/datasets/jsonl.py", set()),  # the default matrix has data of the zoo only
         ("harness/worker/loop.py", {"measure"}),
         ("harness/worker/fidelity.py", {"evaluate"}),

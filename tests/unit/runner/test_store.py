@@ -13,8 +13,8 @@ from harness.contracts import values
 from harness.contracts.files import hash_of, hash_tree, write_json
 from harness.contracts.step import StepStatus
 from harness.errors import UsageError
-from harness.runner.receipt import Receipt
 from harness.runner.store import Store, size_of
+from harness.runner.store.receipt import Receipt
 from tests.in_process import measurement
 
 KEY = "ab" * 32

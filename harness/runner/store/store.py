@@ -1,11 +1,4 @@
-"""The store: content-addressed steps under ``.matrix/``.
-
-A step is made in ``tmp/`` and renamed to ``steps/<kk>/<key>/`` once it is whole and on the disk: a reader sees all of it or
-nothing, also after a power cut, and a run that is killed loses at most the step in flight. ``receipt.json`` lists the hash of
-every file of the step, and holds a hash of itself. All reading goes through ``find`` and ``output``, which verify what they
-hand out: an entry that is not what its receipt says is set aside in ``damaged/``, told in one line, and made again. Failed
-steps are kept apart, in ``failed/``, with their logs.
-"""
+"""The store itself: finds, verifies, heals, makes room, writes and cleans."""
 
 from __future__ import annotations
 
@@ -26,22 +19,24 @@ from harness import terminal
 from harness.contracts.files import hash_tree, size_tree, sync_folder, sync_tree, write_atomically, write_json
 from harness.contracts.values import Damaged
 from harness.engines import takeover
-from harness.errors import EnvironmentProblem, UsageError, last_lines
-from harness.runner import receipt as receipts
-from harness.runner.receipt import LOG, OUT, RECEIPT, RECORD, STATUS, Entry, Receipt, RoundFacts
-
-__all__ = ["LOG", "OUT", "RECEIPT", "RECORD", "STATUS", "Entry", "RoundFacts", "Store", "log_tail"]
-
-LOG_END = 2**16  # bytes of a log that are looked at for its last lines
-STEPS, FAILED, DAMAGED = "steps", "failed", "damaged"
-#: What lies in a work folder: folders, of which some are the engines', and files.
-SWEPT = ("tmp", "scratch")  # before each run
-OURS = (DAMAGED, STEPS, FAILED, *SWEPT)
-FOLDERS = (
-    *OURS,
-    *("running", "code", "envs", "wheels", "contexts", "logs", "selftest", "uv-cache", "drawn"),
+from harness.errors import EnvironmentProblem, UsageError
+from harness.runner.store.layout import (
+    DAMAGED,
+    FAILED,
+    FOLDERS,
+    HOLDER,
+    LOCK,
+    STEPS,
+    SWEPT,
+    fits,
+    folders,
+    is_folder,
+    make_readable,
+    read_holder,
+    remove,
+    size_of,
 )
-LOCK, HOLDER = "lock", "lock.holder"
+from harness.runner.store.receipt import OUT, RECEIPT, STATUS, Entry, Receipt, read_receipt, write_receipt
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ class Store:
             if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
                 return None
             raise Damaged(f"it cannot be read: {error.strerror}") from None
-        entry = Entry(path, receipts.read(path))
+        entry = Entry(path, read_receipt(path))
         if entry.receipt.key != key:
             raise Damaged(f"{RECEIPT} is of another step")
         entry.verify()
@@ -139,7 +134,7 @@ class Store:
         """Of all finished steps; a damaged one is passed over."""
         for file in self.root.glob(f"{STEPS}/??/*/{RECEIPT}"):
             try:
-                yield receipts.read(file.parent)
+                yield read_receipt(file.parent)
             except Damaged:
                 continue
 
@@ -174,7 +169,7 @@ class Store:
             self._damaged.add(key)
             return
         path = self._path(STEPS, key)
-        aside = self._set_aside(path if _is_folder(path.parent) else path.parent, reason)
+        aside = self._set_aside(path if is_folder(path.parent) else path.parent, reason)
         self._tell(f"a damaged step is made again: {reason} ({aside})")
 
     def _set_aside(self, path: Path, reason: str) -> Path:
@@ -182,7 +177,7 @@ class Store:
         aside = self.root / DAMAGED / f"{path.name[:16]}-{time.time_ns()}"
         try:
             aside.mkdir(parents=True)
-            if _is_folder(path):
+            if is_folder(path):
                 path.chmod(0o700)  # a folder that moves has its own entry for its parent changed
             path.rename(aside / "step")
             (aside / "reason.txt").write_text(f"{reason}\n", "utf-8")
@@ -198,7 +193,7 @@ class Store:
         """
         for name in (*FOLDERS, LOCK, HOLDER):
             path = self.root / name
-            if not os.path.lexists(path) or _fits(path):
+            if not os.path.lexists(path) or fits(path):
                 continue
             if name == DAMAGED:
                 path.rename(path.with_name(f"{DAMAGED}-{time.time_ns()}"))
@@ -207,10 +202,10 @@ class Store:
             self._tell(f"{path}: {reason}, so it is set aside ({self._set_aside(path, reason)})")
         for kind in (STEPS, FAILED):
             for shard in self.root.glob(f"{kind}/??"):
-                if not _is_folder(shard):
+                if not is_folder(shard):
                     self._tell(f"{shard}: it is no folder, so it is set aside ({self._set_aside(shard, 'no folder')})")
-        for folder in (self.root / STEPS, *_folders(self.root / STEPS)):
-            if _is_folder(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        for folder in (self.root / STEPS, *folders(self.root / STEPS)):
+            if is_folder(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
                 with contextlib.suppress(OSError):  # it is somebody else's: what lies in it is told as damaged
                     folder.chmod(0o755)
 
@@ -247,12 +242,12 @@ class Store:
 
         Raises Damaged where the step is not what its kind makes; it stays where it is.
         """
-        _make_readable(step / OUT)
+        make_readable(step / OUT)
         whole = replace(receipt, files=hash_tree(step), sizes=size_tree(step))
         entry = Entry(step, whole)
         entry.verify()
         sync_tree(step)
-        receipts.write(step, whole)
+        write_receipt(step, whole)
         target = self._path(STEPS, key)
         self._move(step, target)
         with contextlib.suppress(OSError):
@@ -266,13 +261,13 @@ class Store:
         """Keep a failed step's log and reason in the folder that is returned; its output is thrown away."""
         takeover.remove(step / OUT)
         write_json(step / STATUS, {"status": status, "reason": reason})
-        receipts.write(step, receipt)
+        write_receipt(step, receipt)
         target = self._path(FAILED, key)
         self._move(step, target)
         return target
 
     def _move(self, step: Path, target: Path) -> None:
-        if os.path.lexists(target.parent) and not _is_folder(target.parent):
+        if os.path.lexists(target.parent) and not is_folder(target.parent):
             self._set_aside(target.parent, "it is no folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         remove(target)
@@ -302,7 +297,7 @@ class Store:
                 sync_folder(folder)
         except Timeout:
             raise UsageError(
-                f"{self.root} is in use by {_read_holder(holder)}", "wait for that run, or stop it with Ctrl-C"
+                f"{self.root} is in use by {read_holder(holder)}", "wait for that run, or stop it with Ctrl-C"
             ) from None
         except OSError as error:
             problem = f"{self.root}: {error.strerror}"
@@ -322,9 +317,9 @@ class Store:
     def old_entries(self, older_than_s: float) -> Iterator[tuple[Path, int]]:
         """Finished, failed and damaged steps not made or used within that time, with what they take on the disk in bytes."""
         limit, seen = time.time() - older_than_s, set[tuple[int, int]]()
-        shards = [shard for kind in (STEPS, FAILED) for shard in _folders(self.root / kind) if len(shard.name) == 2]
+        shards = [shard for kind in (STEPS, FAILED) for shard in folders(self.root / kind) if len(shard.name) == 2]
         for folder in (*shards, self.root / DAMAGED):
-            entries = sorted(folder.iterdir()) if _is_folder(folder) else []  # what a link leads to is not ours
+            entries = sorted(folder.iterdir()) if is_folder(folder) else []  # what a link leads to is not ours
             old = [path for path in entries if path.lstat().st_mtime < limit]
             for path in old:
                 last = path is entries[-1] and len(old) == len(entries)  # its folder goes with it
@@ -340,76 +335,6 @@ class Store:
         """Note that a step was used, where it is there."""
         with contextlib.suppress(OSError):
             os.utime(self._path(STEPS, key), follow_symlinks=False)
-
-
-def _make_readable(folder: Path) -> None:
-    """Let everybody read an output: a container that is run by hand is another user, and some libraries write 0600."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _fits(path: Path) -> bool:
-    """Whether something in a work folder is what its name says. What the engines keep may be a link to a folder."""
-    if path.name not in FOLDERS:
-        return stat.S_ISREG(path.lstat().st_mode)
-    return _is_folder(path) if path.name in OURS else path.is_dir()
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether it is a folder itself, and no link to one."""
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder; none where that is a link."""
-    return sorted(filter(_is_folder, folder.iterdir())) if _is_folder(folder) else []
-
-
-def size_of(folder: Path, seen: set[tuple[int, int]] | None = None) -> int:
-    """What a folder and all below it take on the disk in bytes, as ``du`` tells: whole blocks, and no file twice.
-
-    ``seen`` are the files, by device and inode, that were counted before; those of this folder are added.
-    """
-    seen = set() if seen is None else seen
-    total = 0
-    for path in (folder, *folder.rglob("*")):
-        found = path.lstat()
-        if (found.st_dev, found.st_ino) not in seen:
-            seen.add((found.st_dev, found.st_ino))
-            total += found.st_blocks * 512
-    return total
-
-
-def remove(path: Path) -> None:
-    """Remove an entry, whatever it is: a folder with all that is in it, a file, a link. Raises OSError."""
-    if _is_folder(path):
-        takeover.remove(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def log_tail(step: Path) -> str:
-    """The end of a step's log."""
-    try:
-        with (step / LOG).open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END))
-            return last_lines(log.read().decode("utf-8", "replace"))
-    except FileNotFoundError:
-        return ""
-
-
-def _read_holder(file: Path) -> str:
-    """Who holds the work folder, as the file says."""
-    try:
-        if stat.S_ISREG(file.lstat().st_mode):
-            return file.read_text("utf-8", "replace")[:100].strip() or "another process"
-    except OSError:
-        pass
-    return "another process"
 
 
 def _each(folder: Path, check: Callable[[Path], Iterator[Checked]]) -> Iterator[Checked]:

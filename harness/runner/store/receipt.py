@@ -76,13 +76,13 @@ class Receipt:
             raise ValueError(f"seconds: expected a duration, got {self.seconds}")
 
 
-def write(step: Path, receipt: Receipt) -> None:
+def write_receipt(step: Path, receipt: Receipt) -> None:
     """Write the receipt of a step into its folder; it is on the disk before this returns."""
     data = values.dump(receipt)
     write_json(step / RECEIPT, {"receipt": data, "sha256": _check(data)}, sync=True)
 
 
-def read(step: Path) -> Receipt:
+def read_receipt(step: Path) -> Receipt:
     """The receipt in a step's folder. Raises Damaged where it is missing, not what was written, or of another version."""
     content = values.read_object(step / RECEIPT)
     if content.get("sha256") != _check(content.get("receipt")):
