@@ -248,8 +248,7 @@ ORPHAN = """
     sys.path.insert(0, {root!r})
     from harness.engines.contract import Built
     from harness.engines.registry import choose
-    from tests.docker.in_container import LIMITS, MEMORY, Run, prepare, taken
-from tests.jobs import NULL, job_of, program
+    from tests.jobs import NULL, job_of, program
 
     folder = Path({folder!r})
     engine, _ = choose("docker", folder)
