@@ -267,8 +267,9 @@ def test_no_layer_and_no_history_of_an_image_holds_them(desk: Desk, tmp_path: Pa
         assert leaks_below(saved) == []
         assert desk.leaks() == []
     finally:
-        for found in set(docker("image", "ls", "--quiet", image).decode().split()):
-            docker("image", "rm", "--force", found)
+        # By their names and together: the id of one on which another is built can't be removed before that one.
+        if found := docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", image).decode().split():
+            docker("image", "rm", "--force", *found)
 
 
 def require_docker(work: Path) -> None:
